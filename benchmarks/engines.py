@@ -3,8 +3,9 @@
 One moment of a simulated shop of each size, on the cores of this machine, each side in a process of its own
 and with boundaries of segments of its own. ``ours`` is ``patron build --engine spark`` without the online
 store, with the start of Java; ``peer`` is the same by DuckDB. Fails if values differ: floats beyond 1e-9,
-everything else, decimals of boundaries included, exactly. Online Retail is compared too where its file is
-next to the project.
+everything else, decimals of boundaries included, exactly. The labels of all models, and the digests of their
+training examples, are compared at an earlier moment. Online Retail is compared too where its file is next to
+the project.
 
     python -m benchmarks.engines [--events N ...] [--master local[2]]
 """
@@ -16,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +30,15 @@ from benchmarks import lakes
 from benchmarks.harness import report, rounds
 from core.errors import PatronError
 from core.home import Home
+from events import lake
 from events.files import imports
-from features.offline import snapshots
+from features.catalogue.store import Store
+from features.groups import groups_of
+from features.offline import populations, snapshots
+from features.offline.engines import BuildEngine, DuckDbBuild
 from features.offline.engines.spark import spark_build
+from models.questions import MODELS
+from training.customers.dataset import gather
 
 SIZES = (1_000_000, 5_000_000)
 RETAIL = Path(__file__).parents[2] / "shared" / "data" / "online-retail" / "online_retail_2009_2011.parquet"
@@ -38,8 +46,8 @@ RETAIL = Path(__file__).parents[2] / "shared" / "data" / "online-retail" / "onli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How long builds take by DuckDB and by Spark.")
-    parser.add_argument("--events", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--master", default="local[2]", help="Spark's address.")
+    parser.add_argument("--events", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--master", default="local[2,4]", help="Spark's address.")
     arguments = parser.parse_args()
     results: dict[str, report.Result] = {}
     if RETAIL.exists():
@@ -64,7 +72,11 @@ def compare(name: str, make: Callable[[Home], object], master: str) -> dict[str,
         peer = rounds.apart(partial(build_by_duckdb, by_duckdb))
         ours = rounds.apart(partial(build_by_spark, by_spark, master))
         columns = check(by_duckdb, by_spark)
-    print(f"{name}: {columns} columns are equal", file=sys.stderr, flush=True)
+        digests = [rounds.apart(partial(training_digests, home)) for home in (by_duckdb, by_spark)]
+    if digests[0] != digests[1]:
+        raise PatronError(f"the engines give other training examples: {digests}")
+    counts = f"{columns} columns and the digests of {len(digests[0])} trainings"
+    print(f"{name}: {counts} are equal", file=sys.stderr, flush=True)
     return {f"build_{name}": report.Result(ours, "s", peer)}
 
 
@@ -72,7 +84,9 @@ def build_by_duckdb(home: Home) -> float:
     """Seconds."""
     began = time.perf_counter()
     snapshots.store(home, [home.shop().now()])
-    return time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    write_examples(home, DuckDbBuild(home))
+    return seconds
 
 
 def build_by_spark(home: Home, master: str) -> float:
@@ -80,11 +94,41 @@ def build_by_spark(home: Home, master: str) -> float:
     began = time.perf_counter()
     with spark_build(home, master) as engine:
         snapshots.store(home, [home.shop().now()], engine=engine)
-    return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        write_examples(home, engine)
+    return seconds
+
+
+def write_examples(home: Home, engine: BuildEngine) -> None:
+    """Write the features and the labels of the training examples, which are not timed."""
+    now, moment, shop = home.shop().now(), training_moment(home), home.shop()
+    snapshots.store(home, [moment, now], engine=engine)
+    events = lake.read(home, engine.backend).known_at(now)
+    everyone = populations.everyone_at(events, [moment], shop.time_zone)
+    for model in MODELS.values():
+        labels = model.label(events, everyone, model.horizon.days).order_by("customer_key")
+        path = home.snapshots / f"labels-{model.name}.parquet"
+        pq.write_table(engine.backend.to_pyarrow(labels), path)
+
+
+def training_moment(home: Home) -> datetime:
+    """The latest monthly moment before which no label is due later than now."""
+    due = home.shop().now() - max(model.horizon for model in MODELS.values())
+    return max(moment for moment in populations.origins(home) if moment <= due)
+
+
+def training_digests(home: Home) -> dict[str, str]:
+    """The digest of each model's training examples, from the snapshots of a home."""
+    now, moment, store = home.shop().now(), training_moment(home), Store(home)
+    store.apply(groups_of(home), snapshots.store(home, [moment, now]))
+    return {
+        model.name: gather(store, model, [moment], model.horizon.days, now).digest()
+        for model in MODELS.values()
+    }
 
 
 def check(expected: Home, actual: Home) -> int:
-    """The number of columns that were compared.
+    """The number of columns of snapshots, boundaries of segments and labels that were compared.
 
     Raises:
         PatronError: a file is missing, or values differ.

@@ -29,6 +29,7 @@ from ibis.backends.sql.dialects import PySpark
 from pyspark.sql import DataFrame
 from sqlglot import exp
 
+CUSTOMER = "customer_key"
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
@@ -108,7 +109,11 @@ class SparkBackend(Backend):  # type: ignore[misc]
         return expr.__pandas_result__(self.to_pyarrow(table).to_pandas())
 
     def _create_cached_table(self, name: str, expr: ir.Table) -> ir.Table:
-        cached = self.frame(expr).cache()
+        frame = self.frame(expr)
+        if CUSTOMER in frame.columns:  # then joins and sums by customer exchange no rows
+            partitions = int(self._session.conf.get("spark.sql.shuffle.partitions"))
+            frame = frame.repartition(partitions, CUSTOMER)
+        cached = frame.cache()
         cached.createTempView(name)
         self._cached_dataframes[name] = cached
         table: ir.Table = ops.DatabaseTable(name, expr.schema(), self).to_expr()

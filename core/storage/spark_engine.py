@@ -29,12 +29,19 @@ if TYPE_CHECKING:
 MAJOR = 4
 LOG = "spark.log"
 _DRIVER_MEMORY = "4g"  # on one machine, as of a build by DuckDB
-_PARTITIONS, _LOCAL_PARTITIONS = "spark.sql.shuffle.partitions", 16  # two hundred suit a cluster
+# Java's second compiler takes as long as all queries of a million events.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+_ON_THIS_MACHINE = {
+    "spark.sql.shuffle.partitions": "8",  # two hundred suit a cluster
+    "spark.sql.adaptive.enabled": "false",  # planning again after each step takes longer than it saves
+}
+"""What a local session uses unless ``spark-defaults.conf`` has another value."""
 _SETTINGS = {
     "spark.app.name": "patron",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",  # an overflow is an error, not another value
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",  # those by customer suffice
     "spark.sql.catalogImplementation": "in-memory",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.jars.packages": "",  # nothing is downloaded
@@ -75,8 +82,10 @@ def connected(master: str, work: Path) -> Iterator[SparkBackend]:
             SparkBackend.register_options()
             backend = SparkBackend()
             backend.do_connect(SparkSession(context))
-            if _is_local(master) and not context.getConf().contains(_PARTITIONS):
-                backend.raw_sql(f"SET {_PARTITIONS} = {_LOCAL_PARTITIONS}")
+            if _is_local(master):
+                for name, value in _ON_THIS_MACHINE.items():
+                    if not context.getConf().contains(name):
+                        backend.raw_sql(f"SET {name} = {value}")
         if not _is_local(master):
             resources.enter_context(spark_watch.watched(context, master))
         yield backend
@@ -174,6 +183,7 @@ def _settings(master: str, work: Path) -> SparkConf:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.driver.memory": _DRIVER_MEMORY,
+            "spark.driver.defaultJavaOptions": _JAVA,
             "spark.local.dir": str(work / "spill"),
             "spark.ui.enabled": "false",
         }

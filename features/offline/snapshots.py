@@ -215,7 +215,8 @@ def _compute(
             customers = populations.counted(cached, missing)
             prepared: dict[str, ir.Table] = {}
             if len(members) > 1:  # read and filter shared inputs once
-                prepared["order_lines"] = stack.enter_context(visible(events.order_lines, cached).cache())
+                for name in engine.shared_inputs:
+                    prepared[name] = stack.enter_context(visible(getattr(events, name), cached).cache())
             tables = []
             for group in members:
                 if stored is not None and (facts := stored(group, missing)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,7 @@ class DuckDbBuild:
     """Computes features by DuckDB; data that does not fit into memory is in the home meanwhile."""
 
     max_orders_per_query = 1_000_000
+    shared_inputs: Sequence[str] = ("order_lines",)
     executors = None
 
     def __init__(self, home: Home) -> None:

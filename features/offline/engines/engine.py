@@ -58,10 +58,12 @@ class BuildEngine(Protocol):
     Attributes:
         backend: Ibis' backend.
         max_orders_per_query: orders times moments in one query.
+        shared_inputs: the event tables that are read once for all groups.
     """
 
     backend: Any
     max_orders_per_query: int
+    shared_inputs: Sequence[str]
 
     @property
     def executors(self) -> Executors | None:

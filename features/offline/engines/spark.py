@@ -35,6 +35,7 @@ class SparkBuild:
     """Computes features by Spark."""
 
     max_orders_per_query = 50_000_000  # a query takes seconds, however small
+    shared_inputs: Sequence[str] = ("order_lines", "activities")
 
     def __init__(self, executors: Executors, resources: ExitStack) -> None:
         self.backend, self.executors, self._resources = executors.backend, executors, resources

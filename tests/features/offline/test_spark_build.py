@@ -57,7 +57,6 @@ MASTER = "local[2,4]"  # two cores, four attempts per task
 UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)  # the clock of the shop
 # A small shop: compiling queries would take longer than computing them.
 CONFIGURATION = """
-spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1
 spark.sql.codegen.factoryMode NO_CODEGEN
 spark.sql.codegen.wholeStage false
 spark.sql.shuffle.partitions 2

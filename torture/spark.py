@@ -1,0 +1,195 @@
+"""Builds on a Spark cluster of several processes, of which some are killed.
+
+A master and two workers run on the loopback interface, as Spark's standalone cluster. An executor is killed
+when the first snapshot of a build is stored: the build finishes, with the values of a build by DuckDB. Then
+all processes of the cluster are killed at that moment: the build ends with one sentence. Then the build
+itself is killed. Each leaves whole snapshots only, and the next build, on a new cluster, computes the others.
+
+    python -m torture.spark [--events N] [--kill executor|cluster|build ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow.parquet as pq
+import pyspark
+
+from benchmarks import engines, lakes
+from benchmarks.harness import rounds
+from benchmarks.harness.servers import HOST, free_port
+from core.errors import PatronError
+from core.home import Home
+from core.storage.spark_watch import TIMEOUT
+from features.offline import snapshots
+
+WORKERS, START_S, BUILD_S = 2, 60.0, 600.0
+LOST_S = 15  # without executors, after which a build ends
+EXECUTOR = "CoarseGrainedExecutorBackend"
+CONFIGURATION = f"""
+spark.driver.host {HOST}
+spark.driver.bindAddress {HOST}
+spark.executor.memory 1g
+spark.sql.shuffle.partitions 4
+spark.ui.enabled false
+{TIMEOUT} {LOST_S}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Builds by Spark whose cluster is killed.")
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--kill", nargs="+", choices=KILLS, default=[*KILLS])
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        made, expected = Home(folder / "made"), Home(folder / "duckdb")
+        rounds.apart(partial(lakes.make, made, arguments.events))
+        shutil.copytree(made.path, expected.path)
+        snapshots.build(expected, monthly=False)
+        for kill_it in (KILLS[name] for name in arguments.kill):
+            home = Home(folder / "spark")
+            shutil.copytree(made.path, home.path)
+            kill_it(home, expected, folder)
+            engines.check(expected, home)
+            shutil.rmtree(home.path)
+    print("all snapshots are those of DuckDB")
+
+
+def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
+    """A build that finishes although an executor is killed."""
+    with cluster(folder) as (address, processes), building(home, address, folder) as build:
+        wait_for_a_snapshot(home, build)
+        os.kill(executors(processes[-1])[0], signal.SIGKILL)
+        code = build.wait(BUILD_S)
+        expect(code == 0, f"the build without an executor ended with {code}")
+    print("an executor was killed, and the build finished")
+
+
+def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
+    """A build that ends in words, and the next one, which continues."""
+    with cluster(folder) as (address, processes), building(home, address, folder) as build:
+        wait_for_a_snapshot(home, build)
+        kill(processes)
+        code = build.wait(BUILD_S)
+    words = (folder / "build.log").read_text().strip()
+    expect(code == 1 and len(words.splitlines()) == 1, f"the build ended with {code}: {words}")
+    print(f"the cluster was killed, and the build said: {words}")
+    continue_build(home, expected, folder)
+
+
+def kill_the_build(home: Home, expected: Home, folder: Path) -> None:
+    """A build that is killed, and the next one, which continues."""
+    with cluster(folder) as (address, _), building(home, address, folder) as build:
+        wait_for_a_snapshot(home, build)
+        build.kill()
+    expect(not list(home.snapshots.rglob("current.json")), "the killed build looks whole")
+    print("the build was killed")
+    continue_build(home, expected, folder)
+    expect(not list((home.path / "spark").glob("build-*")), "a folder of the killed build is left")
+
+
+def continue_build(home: Home, expected: Home, folder: Path) -> None:
+    """Build again; the snapshots that are stored must be whole, and are not computed again."""
+    stored = {path: path.stat().st_mtime_ns for path in home.snapshots.rglob("*.parquet")}
+    for path in stored:
+        whole = pq.read_metadata(expected.snapshots / path.relative_to(home.snapshots)).num_rows
+        expect(pq.read_metadata(path).num_rows == whole, f"{path} is not whole")
+    with cluster(folder) as (address, _), building(home, address, folder) as build:
+        code = build.wait(BUILD_S)
+        expect(code == 0, f"the next build ended with {code}")
+    expect(all(path.stat().st_mtime_ns == at for path, at in stored.items()), "a file was written again")
+    print(f"{len(stored)} snapshots were whole, and the next build computed the others")
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of a cluster, and its processes: the master, then the workers."""
+    port = free_port()
+    address = f"spark://{HOST}:{port}"
+    master = ["master.Master", "--port", str(port)]
+    worker = ["worker.Worker", "--cores", "1", "--memory", "2g", "--work-dir", str(folder / "work"), address]
+    processes: list[subprocess.Popen[bytes]] = []
+    with open(folder / "cluster.log", "ab") as log:
+        try:
+            for arguments in (master, *[worker] * WORKERS):
+                processes.append(start(arguments, log.fileno()))
+            yield address, processes
+        finally:
+            kill(processes)
+
+
+def start(arguments: Sequence[str], log: int) -> subprocess.Popen[bytes]:
+    """A process of a cluster."""
+    spark = Path(pyspark.__file__).parent
+    command = [str(spark / "bin" / "spark-class"), f"org.apache.spark.deploy.{arguments[0]}"]
+    command += ["--host", HOST, "--webui-port", "0", *arguments[1:]]
+    environment = os.environ | {"SPARK_HOME": str(spark), "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def executors(worker: subprocess.Popen[bytes]) -> list[int]:
+    """The processes that a worker started for applications."""
+    threads = Path(f"/proc/{worker.pid}/task").iterdir()
+    children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
+    return [int(pid) for pid in children if EXECUTOR in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Kill processes of a cluster with the executors that they started."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def building(home: Home, address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A build by Spark in a process of its own, whose errors are in ``build.log``."""
+    configuration = folder / "conf"
+    configuration.mkdir(exist_ok=True)
+    (configuration / "spark-defaults.conf").write_text(CONFIGURATION)
+    command = [sys.executable, "-m", "patron", "build", "--no-monthly", "--engine", "spark"]
+    environment = os.environ | {
+        "PATRON_HOME": str(home.path), "PATRON_SPARK_MASTER": address, "SPARK_CONF_DIR": str(configuration),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }  # fmt: skip
+    with open(folder / "build.log", "wb") as log:
+        process = subprocess.Popen(command, env=environment, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for_a_snapshot(home: Home, build: subprocess.Popen[bytes]) -> None:
+    """Return when the first snapshot is stored."""
+    until = time.monotonic() + BUILD_S
+    while not any(home.snapshots.rglob("*.parquet")):
+        expect(build.poll() is None, "the build ended before its first snapshot")
+        expect(time.monotonic() < until, "the build stored no snapshot")
+        time.sleep(0.05)
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Raise an error unless something is true."""
+    if not true:
+        raise PatronError(otherwise)
+
+
+KILLS = {"executor": kill_an_executor, "cluster": kill_the_cluster, "build": kill_the_build}
+
+if __name__ == "__main__":
+    main()
