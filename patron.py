@@ -13,10 +13,8 @@ from commands import (
     answers,
     feedback,
     homes,
-    identity,
     keys,
     models,
-    quarantine,
     rankings,
     service,
     settings,
@@ -28,6 +26,7 @@ from commands.access import accounts, audit
 from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
 from commands.decisions import actions, audiences, deliveries, plans
+from commands.events import identity, lake, quarantine
 from core import child_process, private
 from core.errors import PatronError
 
@@ -64,6 +63,7 @@ app.add_typer(accounts.app, name="accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identity.app, name="identity")
+app.add_typer(lake.app, name="lake")
 
 
 def _wrong_setting(error: Exception) -> str | None:

@@ -25,13 +25,17 @@ def init(
     currency: Annotated[
         str | None, typer.Option(help="The currency of its amounts, such as EUR.", metavar="CODE")
     ] = None,
+    warehouse: Annotated[
+        bool, typer.Option(help="The events are in a warehouse, PATRON_WAREHOUSE; see `patron lake check`.")
+    ] = False,
     attach: Annotated[
         bool, typer.Option(help="Go on with the database of a lost home; confirm that it is this home's.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create a shop without history, on wall time, for events that applications send."""
+    """Create a shop, on wall time, for events that applications send or that are in a warehouse."""
     from events.lake import shops
+    from events.warehouse import SOURCE as WAREHOUSE
 
     home = open_home()
     if attach:
@@ -41,10 +45,10 @@ def init(
         return
     if not time_zone or not currency:
         raise typer.BadParameter("pass --time-zone and --currency")
-    done = shops.begin_live(home, time_zone, currency)
+    done = shops.begin_live(home, time_zone, currency, WAREHOUSE if warehouse else shops.LIVE)
     audited(home, "created a shop", "")
-    text = f"created a shop in {home.path}, in {currency} and {time_zone}; `patron serve` receives its events"
-    print_result(as_json, done, text)
+    what = "`patron build` reads its warehouse" if warehouse else "`patron serve` receives its events"
+    print_result(as_json, done, f"created a shop in {home.path}, in {currency} and {time_zone}; {what}")
 
 
 def _attached(home: Home, attached: Attached) -> str:

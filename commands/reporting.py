@@ -76,7 +76,7 @@ def churn_advice(home: Home) -> Any:
     from events import lake
     from training.reports.advise import advise, visits
 
-    shop, events = home.shop(), lake.read(home, lake.connect())
+    shop, events = home.shop(), lake.read(home, lake.backend_of(home))
     return advise(visits(events.known_at(shop.now())).to_pandas(), shop.today())
 
 

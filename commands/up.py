@@ -123,7 +123,7 @@ def _example(home: Home) -> str | None:
     from events import lake
     from events.identity import Identity
 
-    lines = lake.read(home, lake.connect()).order_lines
+    lines = lake.read(home, lake.backend_of(home)).order_lines
     latest = lines.order_by(lines.timestamp.desc()).limit(1).customer_key.to_pyarrow().to_pylist()
     return next(iter(Identity(home).ids(latest).values()), None)
 

@@ -92,11 +92,13 @@ class Home:
         database: the URL of a PostgreSQL database used by this home alone; None for an SQLite file in the
             home.
         wall: the wall clock, which :class:`Clock` uses unless it is frozen.
+        warehouse: the URL of the warehouse that has the events, if the shop's are in one.
     """
 
     path: Path
     database: str | None = None
     wall: Callable[[], datetime] = field(default=wall_time, compare=False, repr=False)
+    warehouse: str | None = field(default=None, repr=False)
 
     @property
     def settings_file(self) -> Path:
@@ -131,6 +133,11 @@ class Home:
     def events(self) -> Path:
         """The lake: see :mod:`events.lake.versions`."""
         return self.path / "events"
+
+    @property
+    def warehouse_queries(self) -> Path:
+        """SQL: a query per event table of a warehouse, see :mod:`events.warehouse.mapping`."""
+        return self.path / "warehouse"
 
     @property
     def snapshots(self) -> Path:

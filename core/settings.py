@@ -24,6 +24,12 @@ class FeatureSettings(BaseSettings):
         description="a PostgreSQL database, `postgresql://user:password@host:port/name`, one per shop",
         json_schema_extra={"unit": "URL", "default": "`patron.db` in the home"},
     )
+    warehouse: str | None = Field(
+        None,
+        description="the warehouse that has the events of a shop of `patron init --warehouse`,"
+        " `postgresql://user:password@host:port/name`",
+        json_schema_extra={"unit": "URL", "default": "none"},
+    )
     online_store: str | None = Field(
         None,
         description="a Redis database for the online features, `redis://host:port/db`, one per shop",
@@ -91,4 +97,4 @@ class FeatureSettings(BaseSettings):
 
     def open_home(self) -> Home:
         """The home; opens no file yet."""
-        return Home(self.home.absolute(), self.database)
+        return Home(self.home.absolute(), self.database, warehouse=self.warehouse)

@@ -72,7 +72,7 @@ def monitor(
 
 def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     """All customers' features as of the champion's training, recomputed from the events."""
-    backend = lake.connect()
+    backend = lake.backend_of(home)
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
     known = features_of(home)
     features = [known[name] for name in champion.features if name in known]

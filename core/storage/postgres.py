@@ -54,6 +54,18 @@ def create_engine(url: sa.URL, name: str) -> sa.Engine:
     return engine
 
 
+def connect(url: str, name: str, setting: str) -> psycopg.Connection[Any]:
+    """A connection that commits each statement, and ends if the server hangs.
+
+    Args:
+        name: of the database, for messages; without credentials. setting: the one that has the URL.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached, or refuses the login.
+    """
+    return _Connector(name, setting).connect(url, autocommit=True, **_NETWORK)
+
+
 def copy_rows(connection: sa.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
     """Copy rows into a table.
 
@@ -77,8 +89,8 @@ def copy_rows(connection: sa.Connection, statement: str, rows: Iterable[Sequence
 class _Connector:
     """Connects to one server, and probes it for connections that wait."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, setting: str = "PATRON_DATABASE") -> None:
+        self._name, self._setting = name, setting
         self._breaker = CircuitBreaker(
             name, CONNECT_SECONDS, failures=1, logged=False,
             first_pause_s=FIRST_PAUSE_SECONDS, longest_pause_s=LONGEST_PAUSE_SECONDS,
@@ -95,12 +107,12 @@ class _Connector:
             try:
                 return _WatchedConnection.connect(*args, **kwargs)
             except ConnectionTimeout as error:
-                raise _unavailable(self._name, error) from error
+                raise self._unavailable(error) from error
 
         try:
             connection = self._breaker(connect)
         except psycopg.OperationalError as error:  # such as a refusal, for which no request has to wait
-            raise _unavailable(self._name, error) from error
+            raise self._unavailable(error) from error
         connection.server_hangs = lambda: self._hangs(args, kwargs)
         return connection
 
@@ -108,11 +120,23 @@ class _Connector:
         try:
             psycopg.connect(*args, **kwargs | {"connect_timeout": PROBE_SECONDS}).close()
         except ConnectionTimeout as error:
-            self._breaker.count_failure(_unavailable(self._name, error))
+            self._breaker.count_failure(self._unavailable(error))
             return True
         except psycopg.OperationalError:
             pass  # it answers, for example that there are too many connections
         return False
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        """The error for a server that cannot be used.
+
+        Only the first line of its message is given: the following lines of PostgreSQL's messages quote
+        values.
+        """
+        why = str(error).strip().partition("\n")[0]
+        return StoreUnavailable(
+            f"the database {self._name} cannot be used: {why}; see that the server runs and {self._setting}"
+            " is right"
+        )
 
 
 class _WatchedConnection(psycopg.Connection[Any]):
@@ -138,14 +162,3 @@ class _WatchedConnection(psycopg.Connection[Any]):
                     self.pgconn.finish()
                     seconds = time.monotonic() - started
                     raise psycopg.OperationalError(f"no response within {seconds:.1f} s") from error
-
-
-def _unavailable(name: str, error: Exception) -> StoreUnavailable:
-    """The error for a server that cannot be used.
-
-    Only the first line of its message is given: the following lines of PostgreSQL's messages quote values.
-    """
-    why = str(error).strip().partition("\n")[0]
-    return StoreUnavailable(
-        f"the database {name} cannot be used: {why}; see that the server runs and PATRON_DATABASE is right"
-    )

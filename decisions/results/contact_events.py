@@ -15,7 +15,6 @@ from datetime import datetime
 
 from core.calendar import day_and_hour_of, micros, moment
 from core.home import Home
-from core.storage import duckdb_engine
 from core.storage.database import Database
 from decisions.catalogue.actions import Actions
 from decisions.results.from_events import named_decisions
@@ -100,7 +99,7 @@ def _wanted(
 
 def _written(home: Home, now: datetime) -> dict[_ContactEvent, _Receiver]:
     """The events in the lake that are not undone."""
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     seen = lake.read(home, backend).known_at(now).activities
     own = seen.filter(seen.name.isin(OWN_CONTACTS), seen.kind.notnull(), seen.reference.notnull())
     frame = own.select("name", "reference", "timestamp", "customer_key", "channel").to_pandas()

@@ -5,12 +5,14 @@ from events.lake.metadata import LakeMetadata
 from events.lake.reading import arrived, metadata, read
 from events.lake.versions import BUCKETS, Lake, bucket_file, current, exists
 from events.lake.writing import write, write_empty
+from events.warehouse import backend_of
 
 __all__ = [
     "BUCKETS",
     "Lake",
     "LakeMetadata",
     "arrived",
+    "backend_of",
     "bucket_file",
     "connect",
     "current",

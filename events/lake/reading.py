@@ -27,7 +27,7 @@ from core.home import Home
 from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
-from events import journal
+from events import journal, warehouse
 from events.identity import Identity, Merge
 from events.lake import order_book
 from events.lake.metadata import LakeMetadata
@@ -53,14 +53,17 @@ def metadata(home: Home) -> LakeMetadata:
 
 
 def read(home: Home, backend: SQLBackend) -> Events:
-    """The event tables of a home, on DuckDB or Spark; :mod:`features.offline.boundaries` adds the boundaries.
+    """The event tables of a home, on the engine of :func:`backend_of` or on Spark;
+    :mod:`features.offline.boundaries` adds the boundaries.
 
     Orders and refunds have the column ``replaced_at``; see ``STORED`` in :mod:`events.schema`.
 
     Raises:
         NothingThere: nothing was imported or simulated yet.
-        PatronError: a file of the lake cannot be read.
+        PatronError: a file of the lake or the warehouse cannot be read.
     """
+    if backend.name == warehouse.ENGINE:
+        return warehouse.read(home, backend)
     version, tail, merged = _sources(home)
     merges = ibis.memtable(_merge_table(merged)) if merged else None
     stored = _stored if isinstance(backend, Backend) else _stored_on_spark
@@ -148,7 +151,7 @@ def arrived(
     Args:
         customer_keys: only these customers' own events.
     """
-    version = current(home)
+    version = _own(home)
     while True:
         tail = journal.tail(database, version.compacted_seq, customer_keys=customer_keys)
         newer = current(home)
@@ -160,13 +163,28 @@ def arrived(
 def _sources(home: Home) -> tuple[Lake, Mapping[str, pa.Table], list[Merge]]:
     """The current version, the events that arrived since, and the merges."""
     if not home.has_database:
-        return current(home), {}, []
+        return _own(home), {}, []
     database = Database(home)
     version, tail = arrived(home, database)
     # After the events: a merge read too early has no effect yet, but a merge read too late would be missed.
     merged = Identity(home, database).merges()
     database.close()
     return version, tail, merged
+
+
+def _own(home: Home) -> Lake:
+    """The current version of a home that has its own events.
+
+    Raises:
+        PatronError: they are in a warehouse.
+    """
+    version = current(home)
+    if version.metadata.source == warehouse.SOURCE:
+        raise PatronError(
+            f"the events of {home.path} are in its warehouse, where builds, training and key figures read"
+            " them; this reads a lake of Patron's own"
+        )
+    return version
 
 
 def _merge_table(merges: Sequence[Merge]) -> pa.Table:

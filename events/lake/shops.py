@@ -7,34 +7,58 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from ibis.backends.sql import SQLBackend
 
 from core import home_id
 from core.errors import PatronError
 from core.home import Clock, Home, Shop
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
-from events import journal, lake
+from events import journal, lake, warehouse
+from events.identity import Identity
 from events.identity.tables import ids
+from events.lake import staging, versions
 
 LIVE = "live"
 """The source of a shop created without history."""
 
 
-def begin_live(home: Home, time_zone: str, currency: str) -> dict[str, Any]:
+def begin_live(home: Home, time_zone: str, currency: str, source: str = LIVE) -> dict[str, Any]:
     """Create a shop without events, on wall time, that receives events as they happen.
+
+    Args:
+        source: ``LIVE``, or that of a shop whose events are in a warehouse.
 
     Raises:
         PatronError: the home has a shop already, or the time zone is unknown; nothing was changed.
     """
-    shop = Shop(LIVE, time_zone, currency, Clock(), home.tiers())
+    shop = Shop(source, time_zone, currency, Clock(), home.tiers())
     if lake.exists(home):
         raise PatronError(
             f"{home.path} holds a shop already ({lake.metadata(home).source}); nothing was changed."
             " Use another PATRON_HOME"
         )
-    metadata = lake.write(home, connect().con, time_zone, {"source": LIVE})
+    metadata = lake.write(home, connect().con, time_zone, {"source": source})
     home.write_shop(shop)
     return metadata.record | {"time_zone": time_zone, "currency": currency}
+
+
+def update_from_warehouse(home: Home, backend: SQLBackend) -> None:
+    """Give keys to the new customers of a warehouse, and count its orders; nothing for other shops.
+
+    Args:
+        backend: see :func:`events.lake.backend_of`.
+
+    Raises:
+        PatronError: the mapping, the warehouse or the database cannot be used.
+    """
+    if not warehouse.is_in_warehouse(home):
+        return
+    queries, time_zone = warehouse.queries_of(home, backend.dialect), home.shop().time_zone
+    Identity(home).assign(warehouse.new_customer_ids(home, backend))
+    counts = staging.days(*warehouse.span(warehouse.read(home, backend), backend))
+    with versions.writing(home):
+        versions.amend(home, counts | {"generation": warehouse.generation(queries, time_zone)})
 
 
 @dataclass(frozen=True)

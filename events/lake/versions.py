@@ -227,6 +227,13 @@ def publish(
     return Lake(draft, metadata)
 
 
+def amend(home: Home, fields: dict[str, Any]) -> LakeMetadata:
+    """Change fields of the current version's metadata, in one step; its files stay as they are."""
+    record = current(home).metadata.record | fields
+    files.replace(home.events / POINTER, json.dumps(record, indent=2), durable=True)
+    return LakeMetadata.parse(record)
+
+
 def _forget_earlier_release(home: Home) -> None:
     for path in home.events.iterdir():
         if path.name not in (POINTER, LOCK) and not _VERSION.fullmatch(path.name):

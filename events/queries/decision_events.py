@@ -9,7 +9,6 @@ import ibis
 import pandas as pd
 
 from core.home import Home
-from core.storage import duckdb_engine
 from events import lake
 from events.queries.net_orders import of_persons
 from events.segment.orders import ORDERED
@@ -36,7 +35,7 @@ def decision_events(home: Home, as_of: datetime) -> pd.DataFrame:
     Raises:
         PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     events = lake.read(home, backend).known_at(as_of)
     seen = of_persons(events.activities, events)
     outcome = ibis.coalesce(
@@ -61,7 +60,7 @@ def orders_of_decisions(home: Home, as_of: datetime) -> pd.DataFrame:
     Raises:
         PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     events = lake.read(home, backend).known_at(as_of)
     seen = of_persons(events.activities, events)
     named = seen.filter(seen.name.isin(ORDERED), seen.properties.contains('"decision_id"'))

@@ -36,7 +36,7 @@ def merchandise(home: Home) -> Merchandise:
     """
     shop = home.shop()
     now = shop.now()
-    events = lake.read(home, lake.connect()).known_at(now)
+    events = lake.read(home, lake.backend_of(home)).known_at(now)
     lines = events.order_lines
     if events.merges is not None:  # their orders stand under the other's key too
         lines = lines.anti_join(events.merges, "customer_key")

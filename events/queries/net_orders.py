@@ -12,7 +12,6 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from core.home import Home
-from core.storage import duckdb_engine
 from events import lake
 from events.schema import Events, latest
 
@@ -30,7 +29,7 @@ def net_orders(home: Home, since: datetime, as_of: datetime) -> pd.DataFrame:
     Raises:
         PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     events = lake.read(home, backend).known_at(as_of)
     lines, refunds = (of_persons(latest(table), events) for table in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(

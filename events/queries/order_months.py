@@ -16,7 +16,6 @@ import pandas as pd
 
 from core.calendar import date_of, day_of
 from core.home import Home
-from core.storage import duckdb_engine
 from events import lake
 from events.queries.net_orders import of_persons
 from events.schema import latest
@@ -52,7 +51,7 @@ def order_months(home: Home, as_of: datetime, lapsed_after_days: int) -> OrderMo
         PatronError: there is no shop, or its lake cannot be read.
     """
     zone = home.shop().time_zone
-    events = lake.read(home, duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)).known_at(as_of)
+    events = lake.read(home, lake.backend_of(home, spill=True)).known_at(as_of)
     lines, refunds = (of_persons(latest(t), events) for t in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(
         day=lines.day.min(), amount=lines.amount.sum()

@@ -13,7 +13,6 @@ import ibis.expr.types as ir
 
 from core.calendar import date_of, day_of
 from core.home import Home
-from core.storage import duckdb_engine
 from events import lake
 from events.queries.net_orders import of_persons
 from events.schema import latest
@@ -45,7 +44,7 @@ def order_weeks(home: Home, as_of: datetime, count: int = 2) -> list[OrderWeek]:
         PatronError: there is no shop, or its lake cannot be read.
     """
     today = day_of(as_of, home.shop().time_zone)
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     events = lake.read(home, backend).known_at(as_of)
     lines, refunds = (of_persons(latest(table), events) for table in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(

@@ -8,11 +8,12 @@ from core.home import Home
 from core.progress import Progress, silent
 from events import lake
 from events.identity import Identity
+from events.lake.shops import update_from_warehouse
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import groups_of
 from features.offline import boundaries, current, snapshots
-from features.offline.engines import BuildEngine, online_rows
+from features.offline.engines import BuildEngine, engine_of, online_rows
 from features.offline.snapshot_set import SnapshotSet
 from features.text.opinions import TextReader
 
@@ -27,7 +28,9 @@ def build(
     Args:
         monthly, engine: see :func:`features.offline.snapshots.build`.
     """
-    reader = TextReader.of(home)
+    home.shop()  # raises if there is none
+    reader, engine = TextReader.of(home), engine or engine_of(home)
+    update_from_warehouse(home, engine.backend)
     built = snapshots.build(home, monthly, progress, engine)
     progress("feature store", 0.0)
     store = Store(home)
@@ -36,7 +39,7 @@ def build(
     if TextReader.of(home) != reader:  # the computed features may differ from the catalogue
         raise PatronError("another classifier of texts was promoted meanwhile; run `patron build` again")
     progress("online store", 0.0)
-    online_rows.fill(store, built, engine.executors if engine else None)
+    online_rows.fill(store, built, engine.executors)
     # Customers merged since then have rows again.
     merges = Identity(home).merges()
     store.forget([merge.customer_key for merge in merges if merge.at_us > micros(built.current)])

@@ -31,7 +31,7 @@ def snapshot_of_everyone(home: Home, as_of: datetime | None = None) -> pd.DataFr
             f"{as_of:%Y-%m-%d %H:%M} UTC is after the shop's present, {now:%Y-%m-%d %H:%M} UTC;"
             " use an earlier moment"
         )
-    known = populations.everyone(lake.read(home, lake.connect()), as_of, shop.time_zone).to_pandas()
+    known = populations.everyone(lake.read(home, lake.backend_of(home)), as_of, shop.time_zone).to_pandas()
     by_key = sorted(Identity(home).ids(known["customer_key"].tolist()).items())
     if not by_key:
         raise NothingThere(f"no customer was known at {as_of:%Y-%m-%d %H:%M} UTC; use a later moment")

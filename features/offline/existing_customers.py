@@ -38,7 +38,7 @@ class ExistingCustomers(Identity):
         last_day = lake.metadata(self._shop_home).last_day
         if last_day is None or last_day < shop.today():
             return frozenset()
-        backend = lake.connect()
+        backend = lake.backend_of(self._shop_home)
         known = first_known(lake.read(self._shop_home, backend))
         now = ibis.literal(shop.now().replace(tzinfo=None), "timestamp(6)")
         return frozenset(backend.to_pyarrow(known.filter(known.since > now).customer_key).to_pylist())

@@ -24,12 +24,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 
 from core import files
 from core.calendar import micros
 from core.home import Home
-from core.storage import duckdb_engine
 from core.storage.database import Database
 from events import lake
 from events.schema import Events, latest
@@ -59,7 +58,7 @@ def write(home: Home, built: SnapshotSet) -> None:
     folder = folder_of(home)
     if all(_moment_of(folder / name) == built.current.isoformat() for name in (HOURS, CHANNELS)):
         return
-    backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+    backend = lake.backend_of(home, spill=True)
     events, as_of = lake.read(home, backend), built.current
     own_zones = _own_zones(backend, built)
     by_hour = backend.to_pyarrow(_active_hours(events, as_of, home.shop().time_zone, own_zones)).to_pandas()
@@ -98,7 +97,7 @@ def _local(zone, moment):  # type: ignore[no-untyped-def]
     """What the clocks of a zone show at a moment."""
 
 
-def _own_zones(backend: Backend, built: SnapshotSet) -> ir.Table | None:
+def _own_zones(backend: SQLBackend, built: SnapshotSet) -> ir.Table | None:
     """The ``customer_key`` and ``zone`` of customers with a time zone, if the trait is declared."""
     for group in built.folders:
         path = built.folders[group] / f"{built.current:%Y%m%dT%H%M%SZ}.parquet"
@@ -106,7 +105,8 @@ def _own_zones(backend: Backend, built: SnapshotSet) -> ir.Table | None:
             table = pq.read_table(path, columns=["customer_key", TIME_ZONE]).rename_columns(
                 ["customer_key", "zone"]
             )
-            known = backend.con.execute("SELECT name FROM pg_timezone_names()").fetchnumpy()["name"]
+            names = backend.sql("SELECT name FROM pg_timezone_names()", schema={"name": "string"})
+            known = backend.to_pyarrow(names)["name"].to_pylist()
             rows = table.to_pandas().dropna()
             rows["zone"] = rows["zone"].str.strip()
             rows = rows[rows["zone"].isin(set(known))]

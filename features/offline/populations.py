@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
-from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 
 from core.calendar import day_of, midnight, months
 from core.home import Home
@@ -20,7 +20,7 @@ HISTORY_DAYS = 90  # minimum history of a monthly snapshot
 YOUNG_SHOP_DAYS = (0, 7, 14, 28, 56)  # after the first event: when segments are learnt before that
 
 
-def population_table(backend: Backend, population: pd.DataFrame, zone: str) -> ir.Table:
+def population_table(backend: SQLBackend, population: pd.DataFrame, zone: str) -> ir.Table:
     """A population frame (``customer_key``, ``as_of`` in UTC) as a table with ``as_of_day``."""
     moments = population["as_of"].astype("datetime64[us]")
     local = moments.dt.tz_localize("UTC").dt.tz_convert(zone)

@@ -30,7 +30,7 @@ from features.group import KEYS, Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
 from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
-from features.offline.engines import BuildEngine, DuckDbBuild, GroupSnapshots, SnapshotFile
+from features.offline.engines import BuildEngine, GroupSnapshots, SnapshotFile, engine_of
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -74,7 +74,7 @@ def snapshot(
             "as_of": moments.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]").to_numpy(),
         }
     )
-    backend = lake.connect()
+    backend = lake.backend_of(home)
     table = populations.population_table(backend, pairs.drop_duplicates(), zone)
     as_ofs = [moment.to_pydatetime().replace(tzinfo=UTC) for moment in pairs["as_of"].drop_duplicates()]
     values = compute(boundaries.load_events(wanted, home, backend, as_ofs), table, wanted).to_pandas()
@@ -106,7 +106,7 @@ def build(
     Args:
         monthly: if False, only the current features, which suffice for serving, and the month before, with
             which segments are compared.
-        engine: computes the snapshots; by default DuckDB.
+        engine: computes the snapshots; by default DuckDB, or the home's warehouse.
     """
     now = home.shop().now()
     generation = home.snapshots / lake.metadata(home).generation
@@ -162,7 +162,7 @@ def store(
     names |= {g.name: f"{names[g.name]}{divided}" for g in groups if g.reads}
     names |= {g.name: f"{names[g.name]}-{reader.recipe}" for g in groups if g.reads_opinions}
     folders = {name: generation / folder for name, folder in names.items()}
-    engine = engine or DuckDbBuild(home)
+    engine = engine or engine_of(home)
     events, stored = lake.read(home, engine.backend), partial(_stored, engine, folders)
     of_texts = [group for group in groups if group.reads_opinions]
     if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):

@@ -67,7 +67,7 @@ class TraitSummary:
 
 def summaries(home: Home) -> list[TraitSummary]:
     """The traits that have arrived, the most common first."""
-    backend = lake.connect()
+    backend = lake.backend_of(home)
     traits = lake.read(home, backend).traits
     traits = traits.filter(traits.value.notnull(), ~traits.name.isin(READ_ALREADY))
     value = traits.value

@@ -23,7 +23,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
-from ibis.backends.duckdb import Backend
+from ibis.backends.sql import SQLBackend
 
 import core.files
 from core.errors import PatronError
@@ -142,7 +142,7 @@ def text_of(properties: str | None) -> str | None:
     return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
-def with_opinions(backend: Backend, events: Events, reader: TextReader) -> Events:
+def with_opinions(backend: SQLBackend, events: Events, reader: TextReader) -> Events:
     """The event tables with the table of opinions of their activities."""
     return replace(events, opinions=ibis.memtable(reader.opinions(backend.to_pyarrow(with_text(events)))))
 

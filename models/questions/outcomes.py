@@ -24,7 +24,7 @@ def labels_of(
     Args:
         rows: the columns of ``KEYS``. known_at: events that happened or arrived after it are ignored.
     """
-    zone, backend = home.shop().time_zone, lake.connect()
+    zone, backend = home.shop().time_zone, lake.backend_of(home)
     events = lake.read(home, backend).known_at(known_at)
     population = rows.assign(as_of=rows["as_of"].dt.tz_localize(None))
     table = populations.population_table(backend, population, zone)

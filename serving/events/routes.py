@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from events import warehouse
 from events.journal import Message, Refused
 from events.segment.translate import Place, translate
 from serving.access.authentication import Admit, needs_key_or_write_key
@@ -119,6 +120,12 @@ def _place(scorer: ScorerDep) -> Place:
             409,
             "the clock of this shop stands still, so nothing can happen in it; import it with `patron import"
             " FILE --live`, or make another with `patron init`, and start the service again",
+        )
+    if shop.source == warehouse.SOURCE:
+        raise HTTPException(
+            409,
+            "the events of this shop are in its warehouse; send them there, and `patron build` computes with"
+            " them",
         )
     return Place(shop.time_zone, shop.currency)
 

@@ -53,7 +53,7 @@ COMMANDS = (
     "score", "recommend", "serve", "console", "monitor", "up", "keys", "doctor", "quarantine",
     "refresh", "compact", "init", "challenge", "products", "categories", "feedback", "report", "settings",
     "identity", "accounts", "audit", "traits", "backup", "restore", "dataset", "snapshot", "kpis", "cohorts",
-    "segments", "actions", "audiences", "deliver", "plan", "results", "outcomes", "holdout",
+    "segments", "actions", "audiences", "deliver", "plan", "results", "outcomes", "holdout", "lake",
 )  # fmt: skip
 
 
@@ -133,6 +133,7 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
     assert groups["audit"] == {"list", "verify"}
     assert groups["quarantine"] == {"list", "show", "replay", "drop"}
     assert groups["identity"] == {"show", "split"}
+    assert groups["lake"] == {"check"}
     for name in (
         *COMMANDS,
         *(f"{group} {own}" for group, all_own in groups.items() for own in sorted(all_own)),
@@ -140,7 +141,17 @@ def test_every_command_is_tested_here_and_has_help(tmp_path: Path, command: Comm
         ran = command(tmp_path, *name.split(), "--help")
         assert ran.code == 0
         assert "Usage:" in ran.out
-        if name not in {"serve", "console", "up", "keys", "quarantine", "identity", "accounts", "audit"}:
+        if name not in {
+            "serve",
+            "console",
+            "up",
+            "keys",
+            "quarantine",
+            "identity",
+            "accounts",
+            "audit",
+            "lake",
+        }:
             assert "--json" in ran.out
 
 

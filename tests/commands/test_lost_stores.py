@@ -36,7 +36,7 @@ ONLY_WITHOUT_DATABASE = (
     "console",
 )
 """These work for minutes, or serve, without another store."""
-NEEDING_NO_STORE = {"settings", "traits", "features"}
+NEEDING_NO_STORE = {"settings", "traits", "features", "lake check"}
 COMBINING_OTHERS = {"up", "backup", "restore"}
 ADDRESSES = {
     "PATRON_DATABASE": "postgresql://me:secret@{}/shop",

@@ -118,7 +118,7 @@ def split_history(workspace: Workspace, model: CustomerModel) -> Split:
     months, now = set(populations.origins(workspace.home)), workspace.snapshots.current
     monthly = [t for t in workspace.snapshots.as_ofs if t in months and t <= now]
     zone = workspace.shop.time_zone
-    events = lake.read(workspace.home, lake.connect())
+    events = lake.read(workspace.home, lake.backend_of(workspace.home))
     return split(model, monthly, now, zone, populations.sizes(events, monthly, zone))
 
 

@@ -143,7 +143,7 @@ def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: da
 
 def _eligible(store: Store, model: CustomerModel, as_ofs: Sequence[datetime]) -> pd.DataFrame:
     """The features of the eligible customers of each moment."""
-    events, zone = lake.read(store.home, lake.connect()), store.home.shop().time_zone
+    events, zone = lake.read(store.home, lake.backend_of(store.home)), store.home.shop().time_zone
     population = populations.everyone_at(events, as_ofs, zone).to_pandas()
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])

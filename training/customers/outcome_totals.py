@@ -47,7 +47,7 @@ def outcome_totals(
         for back in (0, horizon_days, YEAR_DAYS, YEAR_DAYS + horizon_days)
     }
     windows = sorted(day for day in wanted if first_day <= day <= today - horizon_days)
-    events = lake.read(home, lake.connect()).known_at(known_at)
+    events = lake.read(home, lake.backend_of(home)).known_at(known_at)
     counts = rows.groupby("as_of").size()
     return OutcomeTotals(
         before,

@@ -89,7 +89,7 @@ def _labels_at_test(workspace: Workspace, prepared: Preparation) -> pd.DataFrame
 
 def _net_revenue(workspace: Workspace, prepared: Preparation) -> pd.DataFrame:
     """What each customer brought within the horizon, as ``net_revenue``."""
-    data, backend = prepared.data, lake.connect()
+    data, backend = prepared.data, lake.backend_of(workspace.home)
     events = lake.read(workspace.home, backend).known_at(data.known_at)
     population = data.frame[KEYS].assign(as_of=data.frame["as_of"].dt.tz_localize(None))
     table = populations.population_table(backend, population, data.zone)

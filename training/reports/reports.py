@@ -130,7 +130,7 @@ def report_of(workspace: Workspace, test: Backtest) -> ModelReport:
 
 
 def _lead_quality(home: Home, test: Backtest) -> tuple[LeadQuality, ...]:
-    backend = lake.connect()
+    backend = lake.backend_of(home)
     events, population = lake.read(home, backend), test.frame[KEYS]
     moments = population["as_of"].dt.tz_localize(None).astype("datetime64[us]")
     table = populations.population_table(backend, population.assign(as_of=moments), home.shop().time_zone)
@@ -153,7 +153,7 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
         customers = workspace.snapshots.everyone(now)
         watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
         return early_warning.by_threshold(scores, watched, first, BEFORE_THE_END)
-    orders = visits(lake.read(workspace.home, lake.connect()).known_at(now)).to_pandas()
+    orders = visits(lake.read(workspace.home, lake.backend_of(workspace.home)).known_at(now)).to_pandas()
     lapse_days = test.split.horizon_days
     watched = silences(orders, lapse_days, since, today)
     return early_warning.by_threshold(scores, watched, first, days_before(lapse_days))

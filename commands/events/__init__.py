@@ -1,0 +1,1 @@
+"""Commands for events and the customers whom they name."""

@@ -1,0 +1,160 @@
+"""What a company's queries must give: each problem is one sentence with the column and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import PatronError, StoreUnavailable
+from core.home import Home
+from core.storage.postgres_backend import PostgresBackend
+from events.lake import shops
+from events.warehouse import SOURCE, check, connect
+
+LINES = {
+    "customer_id": "'C1'",
+    '"timestamp"': "TIMESTAMPTZ '2024-05-01 10:00+02'",
+    "received_at": "TIMESTAMPTZ '2024-05-01 11:00+02'",
+    "order_id": "1234",
+    "quantity": "2",
+    "amount": "12.50",
+}
+ACTIVITIES = {
+    "customer_id": "7",
+    '"timestamp"': "TIMESTAMPTZ '2024-05-01 10:00+02'",
+    "received_at": "TIMESTAMPTZ '2024-05-01 11:00+02'",
+    "name": "'Product Reviewed'",
+    "properties": """'{"rating": 4}'""",
+}
+
+
+@pytest.fixture(scope="module")
+def session(postgres: object) -> Iterator[PostgresBackend]:
+    with postgres.database() as address:  # type: ignore[attr-defined]
+        backend = connect(address)
+        yield backend
+        backend.disconnect()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose lake is a warehouse."""
+    made = Home(tmp_path_factory.mktemp("warehouse") / "home")
+    shops.begin_live(made, "Europe/Berlin", "EUR", SOURCE)
+    made.warehouse_queries.mkdir()
+    return made
+
+
+def write(home: Home, **queries: str) -> None:
+    """Replace the queries of a home."""
+    for path in home.warehouse_queries.iterdir():
+        path.unlink()
+    for table, query in queries.items():
+        (home.warehouse_queries / f"{table}.sql").write_text(query, encoding="utf-8")
+
+
+def select(columns: dict[str, str], **others: str | None) -> str:
+    """A SELECT of one row, with some columns changed or, if None, left out."""
+    quoted = {f'"{name}"' if name == "timestamp" else name: value for name, value in others.items()}
+    chosen = {name: value for name, value in (columns | quoted).items() if value is not None}
+    return "SELECT " + ", ".join(f"{value} AS {name}" for name, value in chosen.items())
+
+
+def test_queries_that_suffice(session: PostgresBackend, home: Home) -> None:
+    write(home, order_lines=select(LINES) + ";\n-- the end", activities=select(ACTIVITIES))
+    assert check(home, session) == ({"order_lines": 1, "activities": 1}, [])
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "sentence"),
+    [
+        ("order_lines", "received_at", None, "is missing, the moment from which the company could know it"),
+        (
+            "order_lines",
+            "timestamp",
+            "TIMESTAMP '2024-05-01 10:00'",
+            "has no time zone; if it is in UTC, select",
+        ),
+        ("order_lines", "timestamp", "DATE '2024-05-01'", "has the type date; select it as timestamptz"),
+        ("order_lines", "amount", "12.5::float8", "is a floating-point number (float8), which is not exact"),
+        ("order_lines", "quantity", "2.0", "has the type numeric; select it as int2"),
+        ("order_lines", "customer_id", "12.0", "is a numeric, of which one id has several texts"),
+        ("order_lines", "customer_id", "NULL::text", "is null; leave these rows out"),
+        ("order_lines", "received_at", "NULL::timestamptz", "is null; leave these rows out"),
+        ("order_lines", "timestamp", "TIMESTAMPTZ '2924-05-01 10:00+02'", "is in the future"),
+        ("order_lines", "customer_id", "'NULL'", "names no customer, such as null or 0"),
+        ("order_lines", "customer_id", "'0000'", "names no customer, such as null or 0"),
+        ("order_lines", "customer_id", "' C1'", "has blanks around it"),
+        ("activities", "kind", "'buying'", "is no kind of event; see docs/events.md"),
+        ("activities", "properties", "'{rating'", "is no JSON; select a JSON object, or null"),
+    ],
+)
+def test_a_problem_is_one_sentence(
+    session: PostgresBackend, home: Home, table: str, column: str, value: str | None, sentence: str
+) -> None:
+    columns = {"order_lines": LINES, "activities": ACTIVITIES}
+    queries = {
+        name: select(rows, **({column: value} if name == table else {})) for name, rows in columns.items()
+    }
+    write(home, **queries)
+    _, problems = check(home, session)
+    (problem,) = problems
+    assert (problem.table, problem.column) == (table, column)
+    assert problem.text.startswith(f"{table}.{column} {sentence}")
+
+
+def test_messages_that_are_repeated(session: PostgresBackend, home: Home) -> None:
+    row = select(LINES, message_id="'m1'")
+    write(home, order_lines=f"{row} UNION ALL {row} UNION ALL {select(LINES, message_id='NULL')}")
+    rows, problems = check(home, session)
+    assert rows == {"order_lines": 3}
+    assert [problem.text for problem in problems] == [
+        "order_lines.message_id repeats ids; select each message once (1 of 3 rows)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        ({"refunds": "SELECT 1"}, r"there is no .*order_lines\.sql; write a SELECT"),
+        (
+            {"order_lines": select(LINES), "orders": "SELECT 1"},
+            r"orders\.sql is no event table",
+        ),
+        ({"order_lines": "DELETE FROM sales"}, "it must be one SELECT"),
+        ({"order_lines": "SELECT 1; SELECT 2"}, "it must be one SELECT"),
+        ({"order_lines": "SELECT ((("}, "it is not understood as SQL"),
+        ({"order_lines": "SELECT * FROM sales"}, 'refuses a query: relation "sales" does not exist'),
+    ],
+)
+def test_files_that_are_no_mapping(
+    session: PostgresBackend, home: Home, queries: dict[str, str], message: str
+) -> None:
+    write(home, **queries)
+    with pytest.raises(PatronError, match=message):
+        check(home, session)
+
+
+def test_an_error_quotes_no_value(session: PostgresBackend, home: Home) -> None:
+    write(home, order_lines=select(LINES, quantity="'Ada Lovelace'::text::int"))
+    with pytest.raises(PatronError, match="failed at a query") as caught:
+        check(home, session)
+    assert "Ada" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (None, "set PATRON_WAREHOUSE to its URL"),
+        ("warehouse", "PATRON_WAREHOUSE is no URL"),
+        ("snowflake://me:secret@account/db", "names a snowflake database; Patron connects to PostgreSQL"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "see that the server runs and PATRON_WAREHOUSE is right"),
+    ],
+)
+def test_addresses_that_lead_nowhere(url: str | None, message: str, tmp_path: Path) -> None:
+    with pytest.raises(PatronError, match=message) as caught:
+        connect(url)
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value, StoreUnavailable) == (url is not None and ":1/" in url)

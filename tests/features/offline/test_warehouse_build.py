@@ -1,0 +1,228 @@
+"""A build whose lake is a real PostgreSQL: every value is that of DuckDB over the same shop."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import csv
+
+from benchmarks.harness.postgres import PostgresServer
+from core.errors import PatronError, StoreUnavailable
+from core.home import Clock, Home
+from core.own_features import SqlFeature
+from core.storage.database import Database
+from events import lake
+from events.identity import Identity
+from events.lake import shops
+from events.schema import MONEY, SCHEMAS
+from events.warehouse import SOURCE
+from features.catalogue.store import Store
+from features.groups import trait_values
+from features.groups.own_sql import own_group
+from features.offline import build, populations
+from features.offline.snapshot_set import SnapshotSet
+from models.questions import MODELS, OPTIONAL
+from models.questions.outcomes import KEYS, labels_of
+
+pytestmark = pytest.mark.slow
+TYPES = {"int64": "bigint", "boolean": "boolean", "timestamp(6)": "timestamptz", MONEY: "numeric(18, 4)"}
+
+
+@pytest.fixture(scope="module")
+def address(postgres: PostgresServer, shop: Home) -> Iterator[str]:
+    """A company's database with the events of the simulated shop."""
+    with postgres.database() as url:
+        with psycopg.connect(url) as connection:
+            copy_events(shop, connection)
+        yield url
+
+
+def copy_events(shop: Home, connection: psycopg.Connection[Any]) -> None:
+    """Copy the events of a shop into tables of a company, with its own ids of customers."""
+    local, ids = lake.connect(), ibis.memtable(Identity(shop).table())
+    for name, table in lake.read(shop, local).items():
+        rows = local.to_pyarrow(table.inner_join(ids, "customer_key"))
+        columns_of_patron = {"customer_key", "day", "hour", "replaced_at"} & set(rows.column_names)
+        rows = rows.drop_columns(list(columns_of_patron))
+        columns = [f'"{c}" {TYPES.get(SCHEMAS[name].get(c, ""), "text")}' for c in rows.column_names]
+        content = io.BytesIO()
+        csv.write_csv(rows, content, csv.WriteOptions(include_header=False))
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE TABLE {name} ({', '.join(columns)})".encode())
+            with cursor.copy(f"COPY {name} FROM STDIN (FORMAT csv)".encode()) as copy:
+                copy.write(content.getvalue())
+
+
+@pytest.fixture(scope="module")
+def home(address: str, shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose lake is the company's database, with the clock of the simulated shop."""
+    made = Home(tmp_path_factory.mktemp("warehouse") / "home", warehouse=address)
+    settings = shop.shop()
+    shops.begin_live(made, settings.time_zone, settings.currency, SOURCE)
+    made.write_shop(replace(settings, source=SOURCE))
+    shutil.copy(shop.text_classifier, made.text_classifier)
+    made.warehouse_queries.mkdir()
+    for name in SCHEMAS:
+        (made.warehouse_queries / f"{name}.sql").write_text(f"SELECT * FROM {name} -- of the company\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def interrupted(home: Home, address: str) -> set[Path]:
+    """The files of the snapshots when the database ended its connections in the middle of a build."""
+
+    def end_connections(message: str, _done: float) -> None:
+        if message.startswith("segments as of"):
+            with psycopg.connect(address, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+
+    with pytest.raises(StoreUnavailable, match="ended the connection; run the command again"):
+        build.build(home, False, end_connections)
+    return snapshot_files(home)
+
+
+@pytest.fixture(scope="module")
+def built_there(interrupted: set[Path], home: Home) -> SnapshotSet:
+    """The build after the one that was interrupted: today, and the month before."""
+    return build.build(home, monthly=False)
+
+
+def snapshot_files(home: Home) -> set[Path]:
+    return {path.relative_to(folder(home)) for path in folder(home).rglob("*.parquet")}
+
+
+def folder(home: Home) -> Path:
+    return home.snapshots / lake.metadata(home).generation
+
+
+def test_an_interrupted_build_leaves_whole_snapshots_only(
+    interrupted: set[Path], built_there: SnapshotSet, home: Home, built_shop: Home
+) -> None:
+    assert interrupted
+    assert interrupted < snapshot_files(home)
+    for name in interrupted:
+        ours, theirs = (pq.read_table(folder(h) / name, partitioning=None) for h in (home, built_shop))
+        assert ours.num_rows == theirs.num_rows
+
+
+def test_every_value_is_that_of_duckdb(built_there: SnapshotSet, home: Home, built_shop: Home) -> None:
+    """Floats to 1e-9, everything else exactly; boundaries, habits and key figures too."""
+    compared = 0
+    for name in sorted(snapshot_files(home)):
+        ours, theirs = (pq.read_table(folder(h) / name, partitioning=None) for h in (home, built_shop))
+        assert ours.schema.equals(theirs.schema), name
+        for column in ours.column_names:
+            compared += 1
+            if pa.types.is_floating(ours[column].type):
+                values = (table[column].to_numpy() for table in (ours, theirs))
+                np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9, err_msg=f"{name} {column}")
+            else:
+                assert ours[column].equals(theirs[column]), f"{name} {column}"
+    assert compared > 250
+    assert {len(snapshot.parts) for snapshot in snapshot_files(home)} == {1, 2}
+    for name in ("kpis.json", "cohorts.json", "weeks.json"):
+        assert (folder(home) / name).read_text() == (folder(built_shop) / name).read_text()
+
+
+def test_keys_are_those_of_an_import(built_there: SnapshotSet, home: Home, shop: Home) -> None:
+    assert Identity(home).table().equals(Identity(shop).table())
+    ours, theirs = lake.metadata(home), lake.metadata(shop)
+    assert (ours.orders, ours.first_day, ours.last_day) == (theirs.orders, theirs.first_day, theirs.last_day)
+
+
+def test_the_online_store_is_filled(built_there: SnapshotSet, home: Home, built_shop: Home) -> None:
+    keys, names = [1, 2, 3], ["orders_total", "spend_total", "country", "lifecycle_stage"]
+    rows = [Store(h).reader(names)(keys).values for h in (home, built_shop)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", [*MODELS, *OPTIONAL])
+def test_labels_are_those_of_duckdb(built_there: SnapshotSet, home: Home, shop: Home, name: str) -> None:
+    model = (MODELS | OPTIONAL)[name]
+    now, moment = shop.shop().now(), shop.shop().now() - timedelta(days=200)
+    rows = pd.DataFrame({"customer_key": range(1, 601), "as_of": pd.Timestamp(moment).as_unit("us")})
+    ours, theirs = (
+        labels_of(h, model, 120, rows, now).sort_values(KEYS).reset_index(drop=True) for h in (home, shop)
+    )
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-9)
+    assert theirs["label"].nunique() > 1 or name in OPTIONAL
+
+
+@pytest.mark.parametrize(
+    "convert", [trait_values.flag, trait_values.number, trait_values.text, trait_values.day]
+)
+def test_odd_texts_are_read_alike(home: Home, convert: Callable[[ir.StringValue], ir.Value]) -> None:
+    texts = [
+        "false", " FALSE\t", "\vno\f", "vf", "是", "ДА", "1e3", "1d", "1.5f", "Infinity", "NaN", ".5", "7.",
+        "+3", "0x1F", "2024-02-30", "2024-02-29T10:00:00Z", "1700000000", "1700000000000", "",
+        "  ", "a\\b", "it's", 'a "b", c\nd', "%s", None,
+    ]  # fmt: skip
+    rows = ibis.memtable(pa.table({"place": range(len(texts)), "value": texts}))
+    converted = rows.select("place", value=convert(rows.value)).order_by("place")
+    results = [h.to_pyarrow(converted).to_pylist() for h in (lake.backend_of(home), lake.connect())]
+    assert results[0] == results[1]
+
+
+def test_own_sql_is_translated(built_there: SnapshotSet, home: Home, shop: Home) -> None:
+    select = "avg(amount) FILTER (WHERE days_ago <= 365 AND regexp_matches(product_id, '\\d$'))"
+    group = own_group([SqlFeature("own_mean", "order_lines", select, "currency", "Mean of a line.", None)])
+    results = []
+    for each in (home, shop):
+        backend = lake.backend_of(each)
+        events = lake.read(each, backend)
+        everyone = populations.everyone_at(events, [built_there.current], each.shop().time_zone)
+        values = group.compute(events, everyone).order_by("customer_key")
+        results.append(backend.to_pyarrow(values)["own_mean"].to_numpy())
+    assert np.isfinite(results[0]).any()
+    np.testing.assert_allclose(*results, rtol=1e-9)
+
+
+def test_single_customers_are_not_read_there(built_there: SnapshotSet, home: Home) -> None:
+    with pytest.raises(PatronError, match="are in its warehouse"):
+        lake.arrived(home, Database(home))
+    with pytest.raises(PatronError, match="are in its warehouse"):
+        lake.read(home, lake.connect())
+
+
+def test_the_next_build_reads_what_is_new(
+    built_there: SnapshotSet,
+    home: Home,
+    address: str,
+    copy_into: Callable[[Home, Path], Home],
+    tmp_path: Path,
+) -> None:
+    """A new customer orders an hour after the build."""
+    home = replace(copy_into(home, tmp_path / "home"), warehouse=address)
+    before, customers = snapshot_files(home), len(Identity(home).table())
+    placed = built_there.current + timedelta(hours=1)
+    with psycopg.connect(address) as connection:
+        connection.execute(
+            'INSERT INTO order_lines (customer_id, "timestamp", received_at, order_id, quantity, amount)'
+            " VALUES ('somebody new', %s, %s, 'N1', 1, 99.5)",
+            [placed, placed],
+        )
+    home.write_shop(replace(home.shop(), clock=Clock(placed + timedelta(hours=1))))
+    later = build.build(home, monthly=False)
+    key = Identity(home).keys(["somebody new"])["somebody new"]
+    assert key == customers + 1
+    row = later.everyone(later.current).loc[key]
+    assert (row["orders_total"], row["spend_total"]) == (1, 99.5)
+    # The month before, and the former present, which may still be read, stay as they are.
+    assert before <= snapshot_files(home)
