@@ -148,10 +148,10 @@ def build(
         built = build.build(home, monthly, progress, opened)
         progress("computing results", 1.0)
         update_results(home)
-    done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat()}
+    done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat(), "computed": built.computed}
     snapshots = "1 snapshot" if len(built.as_ofs) == 1 else f"{len(built.as_ofs)} snapshots"
     current = f"features are current as of {built.current:%Y-%m-%d %H:%M} UTC"
-    print_result(as_json, done, f"built {snapshots}; {current}")
+    print_result(as_json, done, f"built {snapshots}; {current}; computed {built.computed}")
 
 
 @app.command()

@@ -187,7 +187,7 @@ class FeatureGroup:
         }
         result = result.mutate(**filled) if filled else result
         for feature in wanted:
-            result = self._with_derived(result, feature)
+            result = self.with_derived(result, feature)
         return result.select(*KEYS, *(f.name for f in wanted))
 
     def _is_derived(self, feature: Feature) -> bool:
@@ -202,12 +202,17 @@ class FeatureGroup:
             needed |= {f.name: f for f in [*self._needed(inputs), feature]}
         return list(needed.values())
 
-    def _with_derived(self, result: ir.Table, feature: Feature) -> ir.Table:
+    def aggregated(self, feature: Feature) -> list[Feature]:
+        """The group's features from which a feature is derived; only itself if it aggregates a table."""
+        return [f for f in self._needed([feature]) if not self._is_derived(f)]
+
+    def with_derived(self, result: ir.Table, feature: Feature) -> ir.Table:
+        """A table of features with a derived one, and with those between, unless they are there."""
         if feature.name in result.columns:
             return result
         for name in feature.inputs:
             if name in self.features:
-                result = self._with_derived(result, self.features[name])
+                result = self.with_derived(result, self.features[name])
         value = feature.function(*(result[name] for name in feature.inputs)).cast(feature.dtype)
         if feature.missing is not None:
             value = value.fill_null(feature.missing)

@@ -112,6 +112,11 @@ def current_files(home: Home, as_of: datetime) -> tuple[Path, ...]:
     return (*(path for path in measures if path.exists()), *newest)
 
 
+def same(home: Home, earlier: datetime, later: datetime) -> bool:
+    """Whether the boundaries in force at two moments are the same; they are stored."""
+    return current_files(home, earlier) == current_files(home, later)
+
+
 def _latest(home: Home, as_of: datetime) -> datetime | None:
     """The moment of the measures in force at a moment; earlier events that arrive may change it."""
     return max((m for m in boundary_moments(home) if m <= as_of), default=None)

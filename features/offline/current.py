@@ -181,9 +181,20 @@ def built_at(home: Home, generation: str) -> datetime | None:
     Raises:
         PatronError: the build's files cannot be read.
     """
+    built = built_in_zone(home, generation)
+    return None if built is None else built[0]
+
+
+def built_in_zone(home: Home, generation: str) -> tuple[datetime, str | None] | None:
+    """The moment of the last build and the shop's time zone then, if it is known.
+
+    Raises:
+        PatronError: as :func:`built_at`.
+    """
     pointer = home.snapshots / generation / POINTER
     try:
-        return datetime.fromisoformat(json.loads(pointer.read_text())["as_of"])
+        content = json.loads(pointer.read_text())
+        return datetime.fromisoformat(content["as_of"]), content.get("time_zone")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError) as error:
@@ -200,11 +211,12 @@ def members(home: Home, segments: Sequence[str]) -> Keys:
     return load_current(home).members(segments)
 
 
-def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path]) -> None:
+def write_pointer(generation: Path, as_of: datetime, files: Mapping[str, Path], time_zone: str) -> None:
     """Write which file of each group is the current one, below a generation's folder."""
     places = {group: str(path.relative_to(generation)) for group, path in files.items()}
     core.files.replace(
-        generation / POINTER, json.dumps({"as_of": as_of.isoformat(), "files": places}, indent=1)
+        generation / POINTER,
+        json.dumps({"as_of": as_of.isoformat(), "time_zone": time_zone, "files": places}, indent=1),
     )
 
 

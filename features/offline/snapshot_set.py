@@ -25,11 +25,13 @@ class SnapshotSet:
         folders: by group, the folder that contains its snapshots.
         as_ofs: the moments for which every group has a snapshot, in ascending order.
         current: the last of them: the shop's present when it was built.
+        computed: what was computed for the present, as text for people.
     """
 
     folders: Mapping[str, Path]
     as_ofs: tuple[datetime, ...]
     current: datetime
+    computed: str = ""
 
     def frame(self, group: FeatureGroup, as_of: datetime) -> pd.DataFrame:
         """One stored snapshot as a frame; integer columns stay integer where values are missing."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-import ibis.expr.types as ir
 import pandas as pd
 
 from core.errors import PatronError
@@ -24,13 +22,16 @@ from core.progress import Progress, silent
 from core.settings import FeatureSettings
 from events import lake
 from events.identity import Identity
-from events.schema import Events, visible
 from features import frames
-from features.group import KEYS, Feature, FeatureGroup, compute
+from features.group import Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
 from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
-from features.offline.engines import BuildEngine, GroupSnapshots, SnapshotFile, engine_of
+from features.offline.engines import BuildEngine, DuckDbBuild, engine_of
+from features.offline.engines.groups import GroupBuild
+from features.offline.increments import bases
+from features.offline.increments.advance import Advance
+from features.offline.increments.increment import between
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -112,7 +113,12 @@ def build(
     generation = home.snapshots / lake.metadata(home).generation
     months = populations.origins(home)
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
-    folders, groups = store(home, as_ofs, progress, engine), groups_of(home)
+    groups = groups_of(home)
+    engine = engine or engine_of(home)
+    base = bases.Base(None, "all customers")
+    if isinstance(engine, DuckDbBuild):
+        base = bases.choose(home, groups, folders_of(home), as_ofs)
+    folders = store(home, as_ofs, progress, engine, base.moment)
     for old in home.snapshots.iterdir():
         if old != generation:
             shutil.rmtree(old)
@@ -120,16 +126,15 @@ def build(
     complete = [
         t for t in sorted(retained) if all(snapshot_path(folders, group, t).exists() for group in groups)
     ]
-    built = SnapshotSet(folders, tuple(complete), now)
+    built = SnapshotSet(folders, tuple(complete), now, base.sentence)
     segment_overview.write(home, built)
     kpis.write(home, now)
     habits.write(home, built)
     retained |= {
         before for before in [current.built_at(home, generation.name)] if before
     }  # may still be read
-    current.write_pointer(
-        generation, now, {group.name: snapshot_path(folders, group, now) for group in groups}
-    )
+    paths = {group.name: snapshot_path(folders, group, now) for group in groups}
+    current.write_pointer(generation, now, paths, home.shop().time_zone)
     _drop_others(folders, retained)
     return built
 
@@ -143,102 +148,56 @@ def _drop_others(folders: Mapping[str, Path], retained: set[datetime]) -> None:
                 file.unlink()
 
 
+def folders_of(home: Home) -> dict[str, Path]:
+    """The folder of each group's snapshots, by its name."""
+    generation, groups = home.snapshots / lake.metadata(home).generation, groups_of(home)
+    divided, reader = f"-{boundaries.recipe(home)}", opinions.TextReader.of(home)
+    names = {g.name: f"{g.name}-{version(g)}" for g in groups}
+    names |= {g.name: f"{names[g.name]}{divided}" for g in groups if g.reads}
+    names |= {g.name: f"{names[g.name]}-{reader.recipe}" for g in groups if g.reads_opinions}
+    return {name: generation / folder for name, folder in names.items()}
+
+
 def store(
     home: Home,
     as_ofs: Sequence[datetime],
     progress: Progress = silent,
     engine: BuildEngine | None = None,
+    base: datetime | None = None,
 ) -> dict[str, Path]:
     """Compute the features of all customers as of these moments, unless they are stored.
+
+    Args:
+        base: a moment before the last one, from whose snapshots those of the last are made: it is stored, or
+            among ``as_ofs``. By default all are computed from the whole history.
 
     Returns:
         The folder of each group, by its name.
     """
-    zone, metadata = home.shop().time_zone, lake.metadata(home)
-    generation = home.snapshots / metadata.generation
-    divided = f"-{boundaries.recipe(home)}"
-    reader, groups = opinions.TextReader.of(home), groups_of(home)
-    names = {g.name: f"{g.name}-{version(g)}" for g in groups}
-    names |= {g.name: f"{names[g.name]}{divided}" for g in groups if g.reads}
-    names |= {g.name: f"{names[g.name]}-{reader.recipe}" for g in groups if g.reads_opinions}
-    folders = {name: generation / folder for name, folder in names.items()}
-    engine = engine or engine_of(home)
-    events, stored = lake.read(home, engine.backend), partial(_stored, engine, folders)
-    of_texts = [group for group in groups if group.reads_opinions]
-    if not all(snapshot_path(folders, group, as_of).exists() for group in of_texts for as_of in as_ofs):
-        events = engine.with_opinions(events, reader)
-    chunks = _chunks(as_ofs, engine.max_orders_per_query // max(metadata.orders, 1))
-    for i, chunk in enumerate(chunks):
-        progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
-        _compute(engine, events, folders, groups, chunk, zone)
-    # Boundaries are computed from these; the groups that need boundaries come last.
-    events = boundaries.with_boundaries(
-        home, engine.backend, events, as_ofs, lambda group, as_of: stored(group, [as_of])
-    )
-    for i, chunk in enumerate(chunks):
-        progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
-        _compute(engine, events, folders, groups, chunk, zone, stored)
+    folders, metadata = folders_of(home), lake.metadata(home)
+    engine, zone = engine or engine_of(home), home.shop().time_zone
+    events, reader = lake.read(home, engine.backend), opinions.TextReader.of(home)
+    build = GroupBuild(engine, events, groups_of(home), folders, zone, reader)
+    whole, last = (as_ofs, []) if base is None else (as_ofs[:-1], as_ofs[-1:])
+    # Moments are computed together, since each query takes at least a second.
+    size = max(1, engine.max_orders_per_query // max(metadata.orders, 1))
+    chunks = [*(whole[i : i + size] for i in range(0, len(whole), size)), *([last] if last else [])]
+    with ExitStack() as resources:
+        advance: Advance | None = None
+        for i, chunk in enumerate(chunks):
+            progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
+            if base is not None and chunk is last:
+                advance = Advance(build, between(build, base, last[0], resources), resources)
+                advance.write(reading=False)
+            build.compute(chunk, reading=False)
+        # Boundaries are computed from these; the groups that need boundaries come last.
+        build.events = boundaries.with_boundaries(
+            home, engine.backend, build.events, as_ofs, lambda group, as_of: build.facts(group, [as_of])
+        )
+        for i, chunk in enumerate(chunks):
+            progress(f"segments as of {chunk[0]:%Y-%m-%d}", (1 + i / len(chunks)) / 2)
+            if advance is not None and chunk is last and boundaries.same(home, *advance.moments):
+                advance.write(reading=True)
+            build.compute(chunk, reading=True)
     progress("features", 1.0)
     return folders
-
-
-def _chunks(as_ofs: Sequence[datetime], moments: int) -> list[Sequence[datetime]]:
-    """The moments that are computed together, since each query takes at least a second."""
-    size = max(1, moments)
-    return [as_ofs[i : i + size] for i in range(0, len(as_ofs), size)]
-
-
-def _compute(
-    engine: BuildEngine,
-    events: Events,
-    folders: Mapping[str, Path],
-    groups: Sequence[FeatureGroup],
-    as_ofs: Sequence[datetime],
-    zone: str,
-    stored: Callable[[FeatureGroup, Sequence[datetime]], ir.Table | None] | None = None,
-) -> None:
-    """Compute and store the groups that are not stored as of these moments.
-
-    Args:
-        stored: the values that groups read from other groups; if given, the groups that read them are
-            computed, else the others.
-    """
-    lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
-    for group in groups:
-        missing = tuple(t for t in as_ofs if not snapshot_path(folders, group, t).exists())
-        if missing and bool(group.reads) == (stored is not None):
-            lacking.setdefault(missing, []).append(group)
-    for missing, members in lacking.items():
-        everyone = populations.everyone_at(events, missing, zone)
-        with ExitStack() as stack:
-            cached = stack.enter_context(everyone.cache())
-            customers = populations.counted(cached, missing)
-            prepared: dict[str, ir.Table] = {}
-            if len(members) > 1:  # read and filter shared inputs once
-                for name in engine.shared_inputs:
-                    prepared[name] = stack.enter_context(visible(getattr(events, name), cached).cache())
-            tables = []
-            for group in members:
-                if stored is not None and (facts := stored(group, missing)) is not None:
-                    prepared["facts"] = facts
-                values = group.compute(events, cached, prepared=prepared)
-                paths = {t: snapshot_path(folders, group, t) for t in missing}
-                paths[missing[0]].parent.mkdir(parents=True, exist_ok=True)
-                files = [SnapshotFile(t, path, customers[t]) for t, path in paths.items()]
-                tables.append(GroupSnapshots(values, files))
-            engine.write(tables)
-
-
-def _stored(
-    engine: BuildEngine, folders: Mapping[str, Path], group: FeatureGroup, as_ofs: Sequence[datetime]
-) -> ir.Table | None:
-    """The values that a group reads from others, as of some moments, if they were computed before."""
-    facts: ir.Table | None = None
-    for other in dict.fromkeys(feature.group for feature in group.reads.values()):
-        paths = [snapshot_path(folders, other, as_of) for as_of in as_ofs]
-        if not all(path.exists() for path in paths):
-            return None
-        table = engine.backend.read_parquet(paths).mutate(as_of=lambda t: t.as_of.cast("timestamp(6)"))
-        table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
-        facts = table if facts is None else facts.inner_join(table, KEYS)
-    return facts

@@ -142,7 +142,7 @@ def test_values_are_listed_only_where_they_are_few(shop_copy: Home) -> None:
     some = pa.table({"customer_key": keys[1:], "value_tier": tier[1:], "n": keys[1:]})
     pq.write_table(some, generation / "b.parquet")
     files = {"places": generation / "a.parquet", "segments": generation / "b.parquet"}
-    present.write_pointer(generation, datetime(2024, 7, 1, tzinfo=UTC), files)
+    present.write_pointer(generation, datetime(2024, 7, 1, tzinfo=UTC), files, "UTC")
     now = present.load_current(shop_copy)
     with pytest.raises(present.NoSuchSegment) as given:
         now.members(["city:x"])

@@ -1,0 +1,96 @@
+"""Computes the groups of features of all customers by an engine, and stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import ibis.expr.types as ir
+
+from events.schema import Events, visible
+from features.group import KEYS, FeatureGroup
+from features.offline import populations
+from features.offline.engines.engine import BuildEngine, GroupSnapshots, SnapshotFile
+from features.offline.snapshot_set import snapshot_path
+from features.text.opinions import TextReader
+
+
+@dataclass
+class GroupBuild:
+    """The groups of a shop, computed from its events.
+
+    Attributes:
+        events: the event tables; the opinions are added when a group needs them.
+        folders: by group, the folder of its snapshots.
+        zone: the shop's time zone.
+        reader: reads the texts of all customers.
+    """
+
+    engine: BuildEngine
+    events: Events
+    groups: Sequence[FeatureGroup]
+    folders: Mapping[str, Path]
+    zone: str
+    reader: TextReader
+    _has_opinions: bool = False
+
+    def path(self, group: FeatureGroup, as_of: datetime) -> Path:
+        """The file of a group's snapshot."""
+        return snapshot_path(self.folders, group, as_of)
+
+    def compute(self, as_ofs: Sequence[datetime], reading: bool) -> None:
+        """Compute and store the groups that are not stored as of these moments.
+
+        Args:
+            reading: the groups that read features of others, which are stored; else the others.
+        """
+        lacking: dict[tuple[datetime, ...], list[FeatureGroup]] = {}
+        for group in self.groups:
+            missing = tuple(as_of for as_of in as_ofs if not self.path(group, as_of).exists())
+            if missing and bool(group.reads) == reading:
+                lacking.setdefault(missing, []).append(group)
+        for missing, members in lacking.items():
+            self._compute(missing, members)
+
+    def _compute(self, as_ofs: Sequence[datetime], groups: Sequence[FeatureGroup]) -> None:
+        if not self._has_opinions and any(group.reads_opinions for group in groups):
+            self.events = self.engine.with_opinions(self.events, self.reader)
+            self._has_opinions = True
+        everyone = populations.everyone_at(self.events, as_ofs, self.zone)
+        with ExitStack() as stack:
+            cached = stack.enter_context(everyone.cache())
+            customers = populations.counted(cached, as_ofs)
+            prepared: dict[str, ir.Table] = {}
+            if len(groups) > 1:  # read and filter shared inputs once
+                prepared["order_lines"] = stack.enter_context(
+                    visible(self.events.order_lines, cached).cache()
+                )
+            tables = []
+            for group in groups:
+                if (facts := self.facts(group, as_ofs)) is not None:
+                    prepared["facts"] = facts
+                values = group.compute(self.events, cached, prepared=prepared)
+                paths = {as_of: self.path(group, as_of) for as_of in as_ofs}
+                paths[as_ofs[0]].parent.mkdir(parents=True, exist_ok=True)
+                files = [SnapshotFile(t, path, customers[t]) for t, path in paths.items()]
+                tables.append(GroupSnapshots(values, files))
+            self.engine.write(tables)
+
+    def facts(self, group: FeatureGroup, as_ofs: Sequence[datetime]) -> ir.Table | None:
+        """The values that a group reads from others, as of some moments; None if there are none, or some are
+        not stored.
+        """
+        facts: ir.Table | None = None
+        for other in dict.fromkeys(feature.group for feature in group.reads.values()):
+            paths = [self.path(other, as_of) for as_of in as_ofs]
+            if not all(path.exists() for path in paths):
+                return None
+            table = self.engine.backend.read_parquet(paths).mutate(
+                as_of=lambda t: t.as_of.cast("timestamp(6)")
+            )
+            table = table.select(*KEYS, *(f.name for f in group.reads.values() if f.group is other))
+            facts = table if facts is None else facts.inner_join(table, KEYS)
+        return facts
