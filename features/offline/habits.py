@@ -9,11 +9,14 @@ Of the 365 days before the build, for each customer:
   (opened or clicked), or by the contacts and outcomes of decisions. Where both are known, the larger number
   counts, since they can be the same messages.
 
+A build begins with the files of the last one: only customers with changed events are counted again.
 :mod:`features.offline.habit_profiles` reads them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +25,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from ibis.backends.sql import SQLBackend
@@ -33,6 +37,8 @@ from core.storage.database import Database
 from events import lake
 from events.schema import Events, latest
 from events.taxonomy import CARTS, VISITS
+from features.offline.increments.bases import MAX_AGE
+from features.offline.increments.increment import LATE, changed
 from features.offline.snapshot_set import SnapshotSet
 from records.contacts.tables import contacts
 from records.tables import conversions, outcomes
@@ -45,7 +51,8 @@ RESPONSES = ("opened", "clicked")
 RESPONDED = ("clicked", "accepted", "converted")
 """The outcomes of a contact that are responses."""
 _COUNTS = ["sent", "responded"]
-_AS_OF = b"as_of"
+_AS_OF, _ZONES = b"as_of", b"zones"
+_CHANNELS = pa.schema([("customer_key", "int64"), ("channel", "string"), *((n, "int64") for n in _COUNTS)])
 
 
 def folder_of(home: Home) -> Path:
@@ -53,38 +60,94 @@ def folder_of(home: Home) -> Path:
     return home.snapshots / lake.metadata(home).generation
 
 
-def write(home: Home, built: SnapshotSet) -> None:
-    """Compute and store both, each in one step, unless a build of the same moment has stored them."""
-    folder = folder_of(home)
-    if all(_moment_of(folder / name) == built.current.isoformat() for name in (HOURS, CHANNELS)):
-        return
+def write(home: Home, built: SnapshotSet, whole: bool = False) -> None:
+    """Compute and store both, each in one step, unless a build of the same moment has stored them.
+
+    Args:
+        whole: do not begin with the files of the last build.
+    """
+    folder, as_of = folder_of(home), built.current
     backend = lake.backend_of(home, spill=True)
-    events, as_of = lake.read(home, backend), built.current
     own_zones = _own_zones(backend, built)
-    by_hour = backend.to_pyarrow(_active_hours(events, as_of, home.shop().time_zone, own_zones)).to_pandas()
-    keys, rows = np.unique(by_hour["customer_key"].to_numpy(np.int64), return_inverse=True)
-    counts = np.zeros((len(keys), 24), np.uint16)
-    counts[rows, by_hour["hour"].to_numpy(np.int64)] = by_hour["days"].to_numpy(np.uint16)
-    hours = dict(zip(HOUR_COLUMNS, counts.T, strict=True))
+    zones = f"{home.shop().time_zone} {'own' if own_zones is not None else ''}"
+    base = _stored_moment([folder / HOURS, folder / CHANNELS], zones)
+    if base == as_of:
+        return
+    events, others = lake.read(home, backend), dict[str, list[pa.Table]]()
+    if base is not None and not whole and timedelta(0) < as_of - base <= MAX_AGE:
+        keys = _changed_since(home, backend, events, base, as_of)
+        events = _only(events, keys)
+        others = {name: [_without(folder / name, keys)] for name in (HOURS, CHANNELS)}
+    hours = _hours(backend.to_pyarrow(_active_hours(events, as_of, home.shop().time_zone, own_zones)))
     messages = backend.to_pyarrow(_messages(events, as_of)).to_pandas()
-    known = pd.concat([messages, _contacts(home, as_of)])
+    known = pd.concat([messages, _contacts(home, as_of - WINDOW, as_of)])
     channels = known.groupby(["customer_key", "channel"], as_index=False)[_COUNTS].max()
     channels["responded"] = channels[_COUNTS].min(axis=1)
-    _store(folder / HOURS, pa.table({"customer_key": keys, **hours}), as_of)
-    _store(folder / CHANNELS, pa.Table.from_pandas(channels, preserve_index=False), as_of)
+    for name, table in ((HOURS, hours), (CHANNELS, pa.Table.from_pandas(channels, _CHANNELS))):
+        rows = pa.concat_tables([table.replace_schema_metadata(None), *others.get(name, ())])
+        # By customer, and by channel: the columns before the counts.
+        rows = rows.sort_by([(column, "ascending") for column in rows.column_names[:2]])
+        _store(folder / name, rows, as_of, zones)
 
 
-def _store(path: Path, table: pa.Table, as_of: datetime) -> None:
+def _hours(by_hour: pa.Table) -> pa.Table:
+    """A row per customer with the number of days of each hour, of a row per customer and hour."""
+    keys, rows = np.unique(by_hour["customer_key"].to_numpy(), return_inverse=True)
+    counts = np.zeros((len(keys), 24), np.uint16)
+    counts[rows, by_hour["hour"].to_numpy()] = by_hour["days"].to_numpy()
+    return pa.table({"customer_key": keys, **dict(zip(HOUR_COLUMNS, counts.T, strict=True))})
+
+
+def _changed_since(
+    home: Home, backend: SQLBackend, events: Events, base: datetime, as_of: datetime
+) -> pa.Array:
+    """The keys of customers with an event that became visible, was replaced or left the window since a
+    moment, and of those with contacts, which are counted again.
+    """
+    keys = []
+    for table in (events.order_lines, events.activities):
+        start, end = (ibis.literal(_utc(at - WINDOW), "timestamp(6)") for at in (base, as_of))
+        left = table.timestamp.between(start, end)
+        rows = table.filter(left | changed(table, base - LATE, as_of))
+        keys.append(backend.to_pyarrow(rows.select("customer_key").distinct())["customer_key"])
+    traits = (
+        events.traits.filter(changed(events.traits, base - LATE, as_of)).select("customer_key").distinct()
+    )
+    keys.append(backend.to_pyarrow(traits)["customer_key"])
+    keys.append(
+        pa.chunked_array([pa.array(_contacts(home, base - WINDOW, as_of)["customer_key"], pa.int64())])
+    )
+    return pc.unique(pa.chunked_array([chunk for key in keys for chunk in key.chunks], pa.int64()))
+
+
+def _only(events: Events, keys: pa.Array) -> Events:
+    """The orders and activities of some customers."""
+    some = ibis.memtable(pa.table({"customer_key": keys}))
+    lines, activities = (t.semi_join(some, "customer_key") for t in (events.order_lines, events.activities))
+    return replace(events, order_lines=lines, activities=activities)
+
+
+def _without(path: Path, keys: pa.Array) -> pa.Table:
+    """The stored rows of the other customers."""
+    rows = pq.read_table(path).replace_schema_metadata(None)
+    return rows.filter(pc.invert(pc.is_in(rows["customer_key"], keys)))
+
+
+def _store(path: Path, table: pa.Table, as_of: datetime, zones: str) -> None:
     with files.replacing(path) as draft:
-        pq.write_table(table.replace_schema_metadata({_AS_OF: as_of.isoformat()}), draft)
+        about = {_AS_OF: as_of.isoformat(), _ZONES: zones}
+        pq.write_table(table.replace_schema_metadata(about), draft)
 
 
-def _moment_of(path: Path) -> str | None:
-    """The moment of the build that stored a file; None if there is no such file."""
-    if not path.exists():
+def _stored_moment(paths: Sequence[Path], zones: str) -> datetime | None:
+    """The moment of the build that stored all of these files by these time zones; None if none did."""
+    if not all(path.exists() for path in paths):
         return None
-    stored: bytes = (pq.read_schema(path).metadata or {}).get(_AS_OF, b"")
-    return stored.decode()
+    about = [pq.read_schema(path).metadata or {} for path in paths]
+    moments = {each.get(_AS_OF, b"").decode() for each in about}
+    if len(moments) > 1 or any(each.get(_ZONES, b"").decode() != zones for each in about):
+        return None
+    return datetime.fromisoformat(moments.pop())
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
@@ -143,13 +206,18 @@ def _messages(events: Events, as_of: datetime) -> ir.Table:
 
 def _within(table: ir.Table, as_of: datetime, *columns: str) -> ir.Table:
     """The events of the window that were known at its end."""
-    end = as_of.astimezone(UTC).replace(tzinfo=None)
+    end = _utc(as_of)
     seen = (table.timestamp < end) & (table.timestamp >= end - WINDOW) & (table.received_at <= end)
     return table.filter(seen).select("customer_key", "timestamp", *columns)
 
 
-def _contacts(home: Home, as_of: datetime) -> pd.DataFrame:
-    """The contacts of decisions, as :func:`_messages` returns messages."""
+def _utc(moment: datetime) -> datetime:
+    """A moment as timestamps of events have it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _contacts(home: Home, since: datetime, until: datetime) -> pd.DataFrame:
+    """The contacts of decisions after a moment and until another, as :func:`_messages` returns messages."""
     columns = ["customer_key", "channel", *_COUNTS]
     if not home.has_database:
         return pd.DataFrame(columns=columns)
@@ -164,7 +232,7 @@ def _contacts(home: Home, as_of: datetime) -> pd.DataFrame:
             sa.func.count(),
             sa.func.sum(sa.case((responded, 1), else_=0)),
         )
-        .where(contacts.c.at_us > micros(as_of - WINDOW), contacts.c.at_us <= micros(as_of))
+        .where(contacts.c.at_us > micros(since), contacts.c.at_us <= micros(until))
         .group_by(contacts.c.customer_key, contacts.c.channel)
     )
     database = Database(home)

@@ -64,6 +64,8 @@ def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
     """Every segment of every kind, as of the latest build."""
     by_name = features_of(home)
     now = built.everyone(built.current)
+    sample = now.sample(SAMPLE, random_state=SEED) if len(now) > SAMPLE else now
+    ranks = _ranks(sample, by_name)
     before = month_before([t for t in built.as_ofs if t < built.current], built.current)
     earlier = built.frame(segments, before[0]) if before else None
     return {
@@ -71,19 +73,22 @@ def overview(home: Home, built: SnapshotSet) -> dict[str, Any]:
         "compared_with": before[0].isoformat() if before else None,
         "currency": home.shop().currency,
         "customers": len(now),
-        "kinds": [_kind(name, now, earlier, by_name) for name in KINDS],
+        "kinds": [_kind(name, now, earlier, sample, ranks, by_name) for name in KINDS],
         "moves": moves(built),
         "rfm_grid": rfm_grid(now),
     }
 
 
 def _kind(
-    name: str, now: pd.DataFrame, earlier: pd.DataFrame | None, by_name: Mapping[str, Feature]
+    name: str,
+    now: pd.DataFrame,
+    earlier: pd.DataFrame | None,
+    sample: pd.DataFrame,
+    ranks: pd.DataFrame,
+    by_name: Mapping[str, Feature],
 ) -> dict[str, Any]:
     counts = now[name].value_counts()
     known = [n for n in KINDS[name] if n in counts] + sorted(n for n in counts.index if n not in KINDS[name])
-    sample = now.sample(SAMPLE, random_state=SEED) if len(now) > SAMPLE else now
-    ranks = _ranks(sample, by_name)
     revenue = float(now["net_spend_365d"].sum())
     before = None if earlier is None else earlier[name].value_counts()
     described = []

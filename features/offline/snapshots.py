@@ -129,7 +129,7 @@ def build(
     built = SnapshotSet(folders, tuple(complete), now, base.sentence)
     segment_overview.write(home, built)
     kpis.write(home, now)
-    habits.write(home, built)
+    habits.write(home, built, whole=base.moment is None)
     retained |= {
         before for before in [current.built_at(home, generation.name)] if before
     }  # may still be read

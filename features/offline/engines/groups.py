@@ -65,9 +65,9 @@ class GroupBuild:
             customers = populations.counted(cached, as_ofs)
             prepared: dict[str, ir.Table] = {}
             if len(groups) > 1:  # read and filter shared inputs once
-                prepared["order_lines"] = stack.enter_context(
-                    visible(self.events.order_lines, cached).cache()
-                )
+                for name in self.engine.shared_inputs:
+                    table = visible(getattr(self.events, name), cached)
+                    prepared[name] = stack.enter_context(table.cache())
             tables = []
             for group in groups:
                 if (facts := self.facts(group, as_ofs)) is not None:

@@ -65,27 +65,27 @@ def between(build: GroupBuild, base: datetime, as_of: datetime, resources: ExitS
     """
     first, days = day_of(base, build.zone), day_of(as_of, build.zone) - day_of(base, build.zone)
     everyone = resources.enter_context(populations.everyone(build.events, as_of, build.zone).cache())
-    changed: list[Keys] = [np.empty(0, np.int64)]
+    keys_changed: list[Keys] = [np.empty(0, np.int64)]
     left: dict[tuple[str, int], Keys] = {}
     for name, table in build.events.items():
         ages = {age for group in build.groups for age in ageing(group).windows.get(name, ())}
-        marks = {CHANGED: _changed(table, base - LATE, as_of)}
+        marks = {CHANGED: changed(table, base - LATE, as_of)}
         marks |= {str(age): table.day.between(first - age, first - age + days - 1) for age in sorted(ages)}
         rows = table.select("customer_key", **marks)
         marked = build.engine.backend.to_pyarrow(
             rows.filter(ibis.or_(*(rows[mark] for mark in marks))).distinct()
         )
-        changed.append(_keys(marked, CHANGED))
+        keys_changed.append(_keys(marked, CHANGED))
         left |= {(name, age): _keys(marked, str(age)) for age in ages}
     keys = np.sort(build.engine.backend.to_pyarrow(everyone.customer_key).to_numpy())
     stored = next(path for group in build.groups if (path := build.path(group, base)).exists())
-    changed.append(
+    keys_changed.append(
         np.setdiff1d(keys, pq.read_table(stored, columns=["customer_key"])["customer_key"].to_numpy())
     )
-    return Increment(base, as_of, days, everyone, keys, np.unique(np.concatenate(changed)), left)
+    return Increment(base, as_of, days, everyone, keys, np.unique(np.concatenate(keys_changed)), left)
 
 
-def _changed(table: ir.Table, since: datetime, as_of: datetime) -> ir.BooleanValue:
+def changed(table: ir.Table, since: datetime, as_of: datetime) -> ir.BooleanValue:
     """Whether an event became visible, or was replaced, between two moments, both included."""
     first, last = (ibis.literal(moment.replace(tzinfo=None), "timestamp(6)") for moment in (since, as_of))
     seen = ibis.greatest(table.timestamp, table.received_at).between(first, last)

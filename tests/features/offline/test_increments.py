@@ -20,10 +20,10 @@ from events import lake
 from features.ageing import ageing
 from features.group import FeatureGroup
 from features.groups import GROUPS, groups_of
-from features.offline import current, snapshots
+from features.offline import current, habits, snapshots
 from features.offline.increments import bases
 from features.offline.increments.advance import Parts
-from features.offline.snapshot_set import snapshot_path
+from features.offline.snapshot_set import SnapshotSet, snapshot_path
 
 BEGIN = datetime(2025, 1, 27, 23, tzinfo=UTC)  # midnight in the shop
 OWN = """
@@ -68,6 +68,20 @@ def test_values_are_those_of_the_whole_history(home: Home, tmp_path: Path) -> No
     ]
     assert len(whole) == len(folders) * (len(chain) - 1)
     assert different == []
+
+
+def test_habits_are_those_of_the_whole_history(home: Home) -> None:
+    chain = moments()[::2]
+    folders = snapshots.store(home, chain)
+    places = [habits.folder_of(home) / name for name in (habits.HOURS, habits.CHANNELS)]
+    for as_of in chain:
+        habits.write(home, SnapshotSet(folders, (), as_of))
+    tables = [pq.read_table(place) for place in places]
+    for place in places:
+        place.unlink()
+    habits.write(home, SnapshotSet(folders, (), chain[-1]))
+    assert [pq.read_table(place) for place in places] == tables
+    assert all(table.num_rows > 100 for table in tables)
 
 
 def files(home: Home, as_ofs: Sequence[datetime]) -> list[Path]:
