@@ -56,13 +56,13 @@ def order_months(home: Home, as_of: datetime, lapsed_after_days: int) -> OrderMo
     orders = lines.group_by("customer_key", "order_id").aggregate(
         day=lines.day.min(), amount=lines.amount.sum()
     )
-    orders = orders.mutate(month=_month(orders.day))
     last_day = day_of(as_of - timedelta(microseconds=1), zone)
-    return OrderMonths(
-        _by_cohort(orders, refunds.mutate(month=_month(refunds.day))),
-        _lapsed(orders, lapsed_after_days, day_of(as_of, zone)),
-        month_of(date_of(last_day)),
-    )
+    with orders.mutate(month=_month(orders.day)).cache() as placed:  # read twice
+        return OrderMonths(
+            _by_cohort(placed, refunds.mutate(month=_month(refunds.day))),
+            _lapsed(placed, lapsed_after_days, day_of(as_of, zone)),
+            month_of(date_of(last_day)),
+        )
 
 
 def month_of(day: date) -> int:
@@ -88,7 +88,8 @@ def _by_cohort(orders: ir.Table, refunds: ir.Table) -> pd.DataFrame:
     paid, back = (table.cast(_MONEY) for table in (paid, back))
     moved = paid.union(back)
     by_customer = moved.group_by(*_KEYS).aggregate(**{name: moved[name].sum() for name in nothing})
-    cohorts = orders.group_by("customer_key").aggregate(cohort=orders.month.min())
+    bought = by_customer.filter(by_customer.orders > 0)
+    cohorts = bought.group_by("customer_key").aggregate(cohort=bought.month.min())
     known = by_customer.left_join(cohorts, "customer_key")
     months = known.group_by("cohort", "month").aggregate(
         customers=(known.orders > 0).sum(),
