@@ -27,7 +27,7 @@ from benchmarks.peers import __file__ as peers
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
 from models.btyd.bg_nbd_likelihood import GroupedCustomers, log_likelihood
-from models.spec import Array
+from models.estimator import Array
 
 TRUTH = BgNbd(0.252, 4.789, 0.723, 2.161)  # weeks
 OLDEST, AHEAD = 104.0, 39.0  # weeks

@@ -14,6 +14,7 @@ Where a probability near 0 would make it so, the probability is money / that out
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from models.estimator import Array, Fitted
 from models.estimators.intervals import LEVEL, doubt
 from models.estimators.line import rounded
 from models.estimators.opening import open_fitted
-from models.spec import Array, Fitted
 
 PREFIX = "order_probability."  # of its files in a bundle
 BOUNDS_FILE = PREFIX + "bounds.json"
@@ -69,6 +70,13 @@ class OrderProbability:
         probability = np.maximum(probability, MIN_PROBABILITY)
         return probability, money / probability
 
+    def parts_of_row(self, row: Array, money: float) -> tuple[float, float]:
+        """The same parts, to the last bit, of a single row with an amount that is a number."""
+        least = money / self.largest[bisect_right(self.edges, money)]
+        probability = min(max(self.fitted.predict_row(row), least), 1.0)
+        probability = max(probability, MIN_PROBABILITY)
+        return probability, money / probability
+
     def with_ratios(self, probability: Array, money: Array, outcome: Array, sd: float) -> OrderProbability:
         """With the ratios of regular customers who ordered; unchanged if they are fewer than
         :data:`FEWEST_REGULAR`.
@@ -107,6 +115,13 @@ class OrderProbability:
         own_high = np.where(certain, self.high_ratio * amount, 0.0)
         return np.maximum(low, ratio * amount), np.maximum(high, own_high)
 
+    def bounds_of_one(self, bounds: tuple[float, float], parts: tuple[float, float]) -> tuple[float, float]:
+        """The same interval of a single amount."""
+        if not self.low_ratios or parts[0] <= 1 - OUTSIDE:
+            return bounds
+        low, high = self.bounds(_as_arrays(bounds), _as_arrays(parts))
+        return float(low[0]), float(high[0])
+
     @cached_property
     def _arrays(self) -> tuple[Array, Array]:
         return np.array(self.edges), np.array(self.largest)
@@ -118,6 +133,10 @@ class OrderProbability:
             bounds |= {"low_ratios": self.low_ratios, "high_ratio": self.high_ratio}
         files = {PREFIX + name: content for name, content in self.fitted.to_files().items()}
         return files | {BOUNDS_FILE: json.dumps(bounds, indent=2).encode()}
+
+
+def _as_arrays(pair: tuple[float, float]) -> tuple[Array, Array]:
+    return np.array(pair[:1]), np.array(pair[1:])
 
 
 def open_order_probability(files: Mapping[str, bytes]) -> OrderProbability | None:

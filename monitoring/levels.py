@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from models.estimator import Array
 from models.estimators.calibration import money_slope
 from models.estimators.intervals import coverages
 from models.measures import metrics
-from models.spec import Array
 
 MIN_CUSTOMERS = 200
 MIN_OUTCOMES = 20  # with an outcome; for probabilities also without one

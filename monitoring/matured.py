@@ -12,10 +12,10 @@ from core.calendar import day_of, micros, midnight
 from core.errors import NothingThere
 from core.home import Home
 from events.identity import Identity, survivors
+from models.estimator import Array
 from models.questions import every
 from models.questions.outcomes import labels_of
 from models.registry.bundle import FittedModel
-from models.spec import Array
 from monitoring.levels import LevelReport, check_level
 
 

@@ -16,9 +16,10 @@ import lightgbm
 import numpy as np
 
 import features
+from models.estimator import Array
 from models.registry.registry import Registry
 from models.registry.versions import TRAINED_TAG, ModelVersion, TrainingRun
-from models.spec import Array, Gate
+from models.spec import Gate
 from training.evaluation.promotion_checks import Comparison
 
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from benchmarks.clv.quadrature import beta_nodes
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, checked
+from models.estimator import Array
 from models.measures.metrics import sigmoid
-from models.spec import Array
 
 BANDS, NODES = (8.0, 64.0), (32, 96, 256)  # of t / (α+T); its quadrature's nodes up to each, and beyond
 

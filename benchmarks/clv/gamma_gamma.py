@@ -22,8 +22,8 @@ from scipy.special import digamma, gammaln, polygamma
 from core.errors import PatronError
 from models.btyd.grouping import grouped
 from models.btyd.likelihood import MaximumLikelihood, in_logarithms, maximise
+from models.estimator import Array
 from models.outliers import cap_of
-from models.spec import Array
 
 MINIMUM_CUSTOMERS = 10
 NO_CAP = sys.float_info.max  # JSON has no infinity

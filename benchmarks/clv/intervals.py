@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from core.errors import PatronError
 from models.btyd.likelihood import MaximumLikelihood
-from models.spec import Array
+from models.estimator import Array
 
 M = TypeVar("M", bound=MaximumLikelihood)
 

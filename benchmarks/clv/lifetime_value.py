@@ -10,7 +10,7 @@ from benchmarks.clv.gamma_gamma import GammaGamma
 from benchmarks.clv.summary import Summary
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd
-from models.spec import Array
+from models.estimator import Array
 
 
 def expected_lifetime_value(purchases: BgNbd, values: GammaGamma, t: ArrayLike, customers: Summary) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import PatronError
-from models.spec import Array
+from models.estimator import Array
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from core.calendar import date_of, day_of
 from events import lake
 from features.offline import populations
 from features.workspace import Workspace
+from models.estimator import Array
 from models.estimators.intervals import coverages
 from models.estimators.level import YEAR_DAYS
 from models.measures import metrics
 from models.registry.encoding import days_of
-from models.spec import Array, CustomerModel
+from models.spec import CustomerModel
 from training.customers.backtest import fit, recipe_of
 from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
 from training.customers.order_probability import parts_of, with_order

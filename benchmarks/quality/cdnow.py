@@ -27,8 +27,8 @@ from benchmarks.clv.summary import Summary, summarise
 from benchmarks.harness.report import Result
 from core.calendar import EPOCH
 from models.btyd.bg_nbd import BgNbd, fit_bg_nbd
+from models.estimator import Array
 from models.measures import metrics
-from models.spec import Array
 
 FILE = "cdnow/CDNOW_master.txt"
 SAMPLE = "CDNOW_sample.txt"

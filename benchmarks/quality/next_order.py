@@ -30,13 +30,13 @@ from events.files.imports import import_file
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import populations, snapshots
+from models.estimator import Array
 from models.estimators.candidates import SMALL_TREES
 from models.estimators.trees import PARAMETERS
 from models.measures.metrics import paired_bootstrap
 from models.questions.labels import days_until_order
 from models.questions.next_order import HORIZON_DAYS
 from models.questions.propensity import propensity
-from models.spec import Array
 from training.customers.dataset import gather
 from training.customers.next_order import GATES, NextOrderTest, error_days, fit, measures_of, predictions_for
 

@@ -28,11 +28,12 @@ from events.files.imports import import_file
 from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
+from models.estimator import Array
 from models.estimators.intervals import coverages
 from models.measures import metrics
 from models.questions.clv import clv
 from models.questions.propensity import propensity
-from models.spec import Array, CustomerModel
+from models.spec import CustomerModel
 from training.customers.backtest import fit
 from training.customers.dataset import Dataset, columns_of, gather, gather_for_fit
 from training.customers.horizon import with_horizon

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from core.errors import PatronError
 from models.btyd.bg_nbd_likelihood import GroupedCustomers, log_likelihood
 from models.btyd.likelihood import MaximumLikelihood, maximise
-from models.spec import Array
+from models.estimator import Array
 
 MINIMUM_CUSTOMERS = 10
 

@@ -9,8 +9,8 @@ from scipy.special import betaln, digamma, gammaln, polygamma
 
 from models.btyd.grouping import grouped
 from models.btyd.likelihood import in_logarithms
+from models.estimator import Array
 from models.measures.metrics import sigmoid
-from models.spec import Array
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.spec import Array
+from models.estimator import Array
 
 
 def grouped(*columns: Array) -> tuple[list[Array], Array]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from core.errors import PatronError
-from models.spec import Array
+from models.estimator import Array
 
 Objective = Callable[[Array], tuple[float, Array, Array]]
 """Called with the logarithms of the parameters; returns the log-likelihood and its first and second

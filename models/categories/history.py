@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from events.queries.customer_rows import Keys, of_customers
-from models.spec import Array
+from models.estimator import Array
 
 KEYS = ["customer_key", "category"]
 # The columns of a row besides its keys, with their units. Days are the shop's; windows end at as_of.

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from models.categories.history import UNITS
+from models.estimator import Array
 from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.line import fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
 from models.registry.bundle import FittedModel, digest
 from models.registry.encoding import Column, column_matrix, vocabulary
-from models.spec import Array
 
 NAME = "category_propensity"
 """The model's name in the registry."""

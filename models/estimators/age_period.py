@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.outcome_totals import Cohorts
-from models.spec import Array
 
 PERIODS_A_YEAR = 12
 PERIOD_DAYS = 364 / PERIODS_A_YEAR

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.spec import Array
+from models.estimator import Array
 
 _NEAR = 1e-7  # closer to the base, the mean slope would be a quotient of rounding errors
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.estimator import Array
 from models.measures.metrics import sigmoid
-from models.spec import Array
 
 TWEEDIE_POWER = 1.5  # the power of the mean by which the variance of money grows: between Poisson and gamma
 

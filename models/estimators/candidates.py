@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from models.estimator import Array
 from models.estimators.blend import BlendPart, Link, RawScorer
 from models.estimators.line import Family, fit_line
 from models.estimators.trees import PARAMETERS, Trees, grow
-from models.spec import Array
 
 LINE_FEATURES = ("orders_total", "recency_days", "tenure_days", "net_spend_365d", "average_order_value")
 SMALL_TREES: dict[str, Any] = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array, FitContext
 from models.estimators.blend import BlendPart, FittedBlend
 from models.estimators.calibration import common_line
 from models.estimators.candidates import LINE_FEATURES, SMALL_TREES, Recipe
@@ -25,7 +26,6 @@ from models.estimators.line import rounded
 from models.estimators.past_levels import past_levels
 from models.estimators.trees import PARAMETERS
 from models.measures.metrics import RANKING
-from models.spec import Array, FitContext
 
 Learners = dict[str, BlendPart]
 

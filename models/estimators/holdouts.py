@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.spec import Array, FitContext
+from models.estimator import Array, FitContext
 
 FEWEST_MOMENTS, MAX_MOMENTS = 2, 4  # a single moment is a single season
 FOLDS = 4

@@ -7,6 +7,7 @@ categories). So they are valid among the best customers as well as among all.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -14,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from models.estimator import Array
 from models.estimators.line import rounded
 from models.measures import metrics
-from models.spec import Array
 
 LEVEL = 0.9
 RANGES = 10
@@ -46,6 +47,11 @@ class Intervals:
         edges, low, high = self._arrays
         here = edges.searchsorted(score, side="right")
         return low[here] * score, high[here] * score
+
+    def of_one(self, score: float) -> tuple[float, float]:
+        """The same bounds of a single score."""
+        here = bisect_right(self.edges, score)
+        return self.low[here] * score, self.high[here] * score
 
     def deviation(self, score: Array) -> Array | None:
         """The standard deviation of the outcome for each score, in its unit; None if it was not learnt."""

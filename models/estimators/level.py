@@ -26,10 +26,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.estimator import Array
 from models.estimators import age_period
 from models.measures.metrics import sigmoid
 from models.outcome_totals import Cohorts, OutcomeTotals
-from models.spec import Array
 
 YEAR_DAYS = 364  # whole weeks
 SEASON_SHRINKAGE, NEWCOMERS_SHRINKAGE = 0.9, 0.8  # 1 applies the whole correction

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.measures.metrics import logit
-from models.spec import Array
 
 Family = Literal["logistic", "normal", "tweedie"]
 _LINKS: Mapping[Family, Callable[[float], float]] = {
@@ -51,6 +51,10 @@ class Regression:
         """The raw score of each row."""
         terms: Array = self._terms(x).sum(axis=1) + self.intercept
         return terms
+
+    def raw_of_row(self, row: Array) -> float:
+        """The raw score of a single row."""
+        return float(self.raw(row[None, :])[0])
 
     def contributions(self, x: Array) -> Array:
         """What each column of the matrix adds to the raw score of each row, and last the intercept."""

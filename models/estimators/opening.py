@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from models.estimator import Fitted
 from models.estimators.blend import FittedBlend
 from models.estimators.own.fitted import KEY as OWN_KEY
 from models.estimators.own.fitted import FittedOwn
 from models.estimators.target_encoding import KEY, FittedTargetEncodedTrees
 from models.estimators.trees import FittedTrees
-from models.spec import Fitted
 
 
 def open_fitted(files: Mapping[str, bytes], run_own_file: bool = False) -> Fitted:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.estimators.level import intercept_for
 from models.estimators.line import rounded
-from models.spec import Array
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from models.estimator import Array
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -46,7 +47,7 @@ class SingleRow:
             ctypes.byref(self._length), ctypes.byref(self._score),
         )  # fmt: skip
 
-    def raw(self, row: Sequence[float]) -> float:
+    def raw(self, row: Array) -> float:
         """The raw score of a row; NaN stands for a missing value."""
         with self._lock:
             self._row[:] = row

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array, FitContext
 from models.estimators.trees import CalibratedTrees, FittedTrees, MoneyTrees
 from models.measures.metrics import Numbers
-from models.spec import Array, FitContext
 
 FOLDS = 5
 SEED = 7
@@ -105,6 +105,14 @@ class FittedTargetEncodedTrees:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         return self.trees.predict(self.encoding.transform(x))
+
+    def predict_row(self, row: Array) -> float:
+        """The same for a single row."""
+        return float(self.predict(row[None, :])[0])
+
+    def predict_as_of(self, x: Array, days: NDArray[np.int64]) -> Array:  # noqa: ARG002 - the protocol's
+        """The same as :meth:`predict`: no levels of the past are learnt."""
+        return self.predict(x)
 
     def contributions(self, x: Array) -> Array:
         """Per row what each column adds to the raw score, and last the base common to all rows."""

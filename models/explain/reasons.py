@@ -14,13 +14,13 @@ from typing import Any
 
 from features.group import Feature
 from features.groups import FEATURES
+from models.estimator import Array
 from models.estimators.attribution import attributed
 from models.explain.facts import facts_of
 from models.explain.summary import rounded_points, signed, sum_of_money, sum_of_points
 from models.explain.words import counted, is_missing, money, phrase
 from models.registry.bundle import FittedModel
 from models.registry.encoding import matrix
-from models.spec import Array
 
 TOP = 4
 MIN_EFFECT = 0.0005  # of probability: a twentieth of a point

@@ -10,12 +10,12 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from models.estimator import Array
 from models.products.histories import Histories
 from models.products.pairs import incidence, together
 from models.products.purchases import Ints, Purchases
 from models.products.rules import LARGEST_BASKET
 from models.products.sparse import at, largest, matrix
-from models.spec import Array
 
 WINDOWS_DAYS = (30, 90, 365)
 LINKS = 100  # per product

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from models.estimator import Array
 from models.products.assortment import Assortment
 from models.products.histories import Histories
 from models.products.purchases import Ints
-from models.spec import Array
 
 
 def most_popular(who: Ints, goods: Assortment) -> Array:

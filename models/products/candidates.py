@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.products.assortment import WINDOWS_DAYS, Assortment
 from models.products.histories import Histories
 from models.products.purchases import NO_CATEGORY, Ints
 from models.products.sparse import at, largest, rows_of
-from models.spec import Array
 
 OWN = 300  # candidates per customer that were bought before, the most recent and frequent ones
 RELATED = 150  # candidates per customer that are linked to purchases

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+from models.estimator import Array
 from models.products.purchases import Ints, Purchases
 from models.products.sparse import matrix
-from models.spec import Array
 
 HALF_LIFE_DAYS = 180  # of a purchase's weight in ``recent_times``
 

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.products.purchases import Ints
-from models.spec import Array
 
 Places = NDArray[np.signedinteger[Any]]
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from features.groups.purchases import median_gap_days, orders_total, recency_days, tenure_days
 from features.groups.segment_rules import LAPSED_AFTER_DAYS
-from models.spec import Array
+from models.estimator import Array
 
 HORIZON_DAYS = LAPSED_AFTER_DAYS
 MIN_ORDERS = 3  # a rhythm needs at least two gaps

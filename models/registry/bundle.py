@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from features.earlier_definitions import EARLIER
-from models.estimators.blend import FittedBlend
+from models.estimator import Array, Fitted
 from models.estimators.opening import open_fitted
 from models.order_probability import OrderProbability, open_order_probability
 from models.registry.encoding import Column, matrix, numbers
-from models.spec import Array, Fitted
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -98,9 +97,7 @@ class FittedModel:
             days: of each row, counted from 1970-01-01, for the levels of the past; by default the present's.
         """
         x = matrix(self.columns, values)
-        if days is None or not isinstance(self.fitted, FittedBlend):
-            return self.score_matrix(x)
-        return self._scores(self.fitted.predict_as_of(x, days))
+        return self.score_matrix(x) if days is None else self._scores(self.fitted.predict_as_of(x, days))
 
     def score_matrix(self, x: Array) -> Array:
         """Scores of customers, from a matrix of ``columns``."""

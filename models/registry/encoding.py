@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from models.estimator import Array
+
 SMALLEST_CATEGORY = 20  # rarer categories are useless for training and could identify a customer
 
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from models.estimator import Estimator
 from models.estimators.contest import Blend
 from models.estimators.own.estimator import OwnEstimator
 from models.estimators.trees import CalibratedTrees, MoneyTrees
-from models.spec import Estimator
 
 
 def _own(call: str, kind: str, file: str | None) -> Estimator | None:

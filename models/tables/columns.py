@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from events.files.table import Profile, Table
-from models.registry.encoding import SMALLEST_CATEGORY, Array, Column, column_matrix, vocabulary
+from models.estimator import Array
+from models.registry.encoding import SMALLEST_CATEGORY, Column, column_matrix, vocabulary
 
 UNITS = {"float64": "number", "boolean": "yes or no", "string": "category"}
 NUMERIC_SHARE = 0.9  # of filled cells; other cells of such a column count as missing

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from models.estimator import Array
 from models.registry.bundle import FittedModel
 from models.registry.challenges import Challenge
-from models.spec import Array
 
 MAX_ERRORS = 3
 WINDOW = 200  # customers between two comparisons

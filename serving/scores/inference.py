@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.estimator import Array
 from models.registry.bundle import FittedModel
 from models.registry.challenges import in_challenger_share
 from models.registry.encoding import matrix
-from models.spec import Array
+from models.registry.row_score import score_row
 from records.batches import AMOUNT_FIELDS
 from serving.scores.champions import Champions
 from serving.scores.feature_reads import Fetched
@@ -17,6 +18,7 @@ from serving.scores.score import Score, ScoredCustomer
 UNKNOWN = "unknown customer: no event has named this id"
 UNBUILT = "no features yet: they are made by the next `patron build`"
 _NO_AMOUNTS: tuple[float | None, ...] = (None,) * len(AMOUNT_FIELDS)
+MAX_ROWS = 8  # customers up to which scoring them one by one is faster than in arrays
 DEFAULT = "the model's default: nothing is known of this customer while a store is unavailable"
 
 
@@ -41,8 +43,23 @@ def predict(
             if first not in matrices:
                 matrices[first] = matrix(model.columns, columns)
             x = matrices[first]
-            by_model.append(_with_challenger(champions, model, columns, x, model.score_matrix(x), keys))
+            if len(keys) <= MAX_ROWS and name not in champions.challengers:
+                by_model.append(_scores_of_rows(model, columns, x))
+            else:
+                by_model.append(_with_challenger(champions, model, columns, x, model.score_matrix(x), keys))
     return by_model
+
+
+def _scores_of_rows(model: FittedModel, columns: dict[str, list[Any]], x: Array) -> list[Score]:
+    """The same as :func:`scores_of` for few customers, in half the time for one."""
+    scores = []
+    for row, refusal in zip(x, model.refusals(columns), strict=True):
+        if refusal:
+            scores.append(Score(None, version=model.version, reason=refusal))
+        else:
+            score, percentile, *amounts = score_row(model, row)
+            scores.append(Score(score, round(percentile, 1), model.version, None, None, *amounts))
+    return scores
 
 
 def _with_challenger(

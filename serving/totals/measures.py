@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from models.estimator import Array
 from models.estimators.level import PRIOR_SD
 from models.questions.churn import churn
 from models.questions.clv import clv
 from models.questions.propensity import propensity
 from models.registry.bundle import FittedModel
-from models.spec import Array
 from serving.totals.outcomes import Outcomes, amounts, amounts_at_risk, probabilities
 
 CUSTOMERS, MONEY = "customers", "currency"

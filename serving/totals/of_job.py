@@ -23,8 +23,8 @@ from core import files
 from core.errors import PatronError
 from features.offline.current import CurrentSnapshot, load_current
 from features.offline.segment_overview import KINDS
+from models.estimator import Array
 from models.registry.bundle import FittedModel
-from models.spec import Array
 from records.batches import KEY
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.totals.measures import MEASURES, MODEL_NAMES, Measure, predicted_outcomes

@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.measures.metrics import logit, sigmoid
-from models.spec import Array
 
 Z = 1.6449  # the normal distribution's 95 % quantile: one in ten is outside, half of them on each side
 

@@ -23,7 +23,7 @@ from benchmarks.clv.intervals import confidence_intervals, prediction_interval, 
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd, checked, fit_bg_nbd
 from models.btyd.bg_nbd_likelihood import GroupedCustomers, log_likelihood
-from models.spec import Array
+from models.estimator import Array
 
 TRUTH = BgNbd(0.6, 5.0, 0.9, 2.5)
 PARAMETER = st.floats(0.05, 20)

@@ -16,7 +16,7 @@ from benchmarks.clv.lifetime_value import expected_lifetime_value
 from benchmarks.clv.summary import Summary
 from core.errors import PatronError
 from models.btyd.bg_nbd import BgNbd
-from models.spec import Array
+from models.estimator import Array
 
 TRUTH = GammaGamma(6.25, 3.74, 15.44)
 PARAMETER = st.floats(0.1, 20)

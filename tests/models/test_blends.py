@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.estimator import Array, FitContext
 from models.estimators.attribution import attributed
 from models.estimators.blend import FittedBlend, log_probability
 from models.estimators.calibration import common_line, money_slope
@@ -20,7 +21,6 @@ from models.estimators.line import Regression, fit_line
 from models.estimators.opening import open_fitted
 from models.estimators.trees import FittedTrees, MoneyTrees
 from models.measures import metrics
-from models.spec import Array, FitContext
 
 MONTH = 30
 MONTHS, CUSTOMERS = 8, 250

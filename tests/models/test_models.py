@@ -340,6 +340,9 @@ def test_a_single_row_scores_as_in_a_batch_to_the_last_bit(model: CustomerModel,
         together = one.score(values)
         alone = [one.score({name: [column[i]] for name, column in values.items()}) for i in range(200)]
         assert [float(score[0]) for score in alone] == together[:200].tolist()
+        x = matrix(one.columns, values)
+        rows = [one.fitted.predict_row(row) for row in x[:200]]
+        assert rows == one.fitted.predict(x)[:200].tolist()
 
 
 @every_model

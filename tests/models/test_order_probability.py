@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from models.estimator import Array
 from models.estimators.blend import BlendPart, FittedBlend
+from models.estimators.intervals import fit_intervals
 from models.estimators.line import fit_line
 from models.order_probability import OrderProbability, bounded, open_order_probability
-from models.spec import Array
+from models.registry.bundle import FittedModel
+from models.registry.row_score import score_row
 
 COUNT = 2_000
 
@@ -68,6 +73,31 @@ def test_a_row_alone_has_the_same_parts_and_so_has_what_was_reloaded(
             assert [float(parts[part][0]) for parts in alone] == all_rows[:100].tolist()
     assert again.to_files() == order.to_files()
     assert open_order_probability(fitted.to_files()) is None
+
+
+@pytest.mark.parametrize("with_ratios", [False, True])
+def test_the_scores_of_single_rows_are_those_of_arrays_to_the_last_bit(
+    rows: tuple[Array, Array, Array], fitted: FittedBlend, with_ratios: bool
+) -> None:
+    x, money, outcome = rows
+    x = np.concatenate([x, np.zeros((1, 2)), np.full((1, 2), 1e9), np.full((1, 2), np.nan)])
+    line = fit_line("normal", x[:COUNT], (0, 1), np.log(money))
+    blend = FittedBlend("money", {"line": BlendPart(line)}, 1.0, 0.0)
+    blend = replace(blend, intervals=fit_intervals(outcome, money))
+    order = bounded(fitted, money, outcome)
+    if with_ratios:
+        order = replace(order, low_ratios=tuple(np.linspace(0.2, 0.9, 11).tolist()), high_ratio=1.5)
+    percentiles = np.quantile(blend.predict(x), np.linspace(0, 1, 101)).tolist()
+    for order_or_none, complement in ((order, False), (None, False), (None, True)):
+        manifest = {"complement": complement, "score_percentiles": percentiles}
+        model = FittedModel("1", manifest, blend, {}, order_or_none)
+        scores = model.score_matrix(x)
+        parts = model.parts(x, scores)
+        arrays = [scores, model.percentiles(scores), *(model.interval(scores, parts) or ()), *(parts or ())]
+        expected = np.column_stack(arrays)
+        assert order_or_none is None or (expected[:, -2] > 0.95).any()
+        for row, numbers in zip(x, expected.tolist(), strict=True):
+            assert [value for value in score_row(model, row) if value is not None] == numbers
 
 
 @pytest.mark.parametrize("money", [0.0, 1e-300, 1e12])

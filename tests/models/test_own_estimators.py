@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from core.errors import PatronError
+from models.estimator import Array
 from models.estimators.opening import open_fitted
 from models.estimators.own.definition import read_definition
 from models.estimators.own.estimator import OwnEstimator
 from models.estimators.own.fitted import FittedOwn
 from models.measures.metrics import auc, normalised_gini
 from models.registry import recipes
-from models.spec import Array
 
 ROWS, CATEGORY = 400, 2
 PIPELINE = """

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.estimator import FitContext
 from models.estimators.blend import FittedBlend
 from models.estimators.contest import money_blend, probability_blend
 from models.estimators.past_levels import PastLevels
 from models.registry.encoding import days_of
-from models.spec import FitContext
 
 MONTHS = np.array([0, 30, 60, 90, 120, 150])
 TODAY, HORIZON, CUSTOMERS = 210, 30, 400

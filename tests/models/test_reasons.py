@@ -16,6 +16,7 @@ from core.home import Home
 from features.groups import FEATURES, GROUPS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
+from models.estimator import Array
 from models.estimators.blend import FittedBlend
 from models.estimators.trees import FittedTrees
 from models.explain.facts import FACTS, WINDOW_DAYS, facts_of
@@ -27,7 +28,6 @@ from models.questions import MODELS, OPTIONAL
 from models.registry.bundle import FittedModel
 from models.registry.encoding import matrix
 from models.registry.registry import Registry
-from models.spec import Array
 
 Row = dict[str, Any]
 

@@ -22,6 +22,7 @@ from events.files import imports
 from events.files.table import open_table
 from features.offline.snapshots import snapshot
 from models import questions
+from models.estimator import Array, FitContext
 from models.estimators.candidates import LINE_FEATURES
 from models.estimators.contest import money_blend, probability_blend
 from models.estimators.line import fit_line
@@ -29,7 +30,6 @@ from models.measures import metrics
 from models.outliers import cap_of, winsorized
 from models.questions import MODELS, OPTIONAL
 from models.registry.registry import Registry
-from models.spec import Array, FitContext
 from training.tables.labelled import label
 
 Run = Callable[..., tuple[int, str, str]]

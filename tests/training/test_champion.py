@@ -16,6 +16,7 @@ from core.home import Clock, Home
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
+from models.estimator import Array
 from models.estimators.contest import probability_blend
 from models.estimators.trees import CalibratedTrees
 from models.measures.metrics import auc
@@ -24,7 +25,7 @@ from models.questions.gates import WORST_SLICE
 from models.registry import promotion, recipes
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion
-from models.spec import Array, Baseline, CustomerModel
+from models.spec import Baseline, CustomerModel
 from training.customers.backtest import OLDER_FIT_MONTHS, backtest, prepare
 from training.customers.horizon import with_horizon
 from training.customers.pipeline import train

@@ -12,10 +12,11 @@ import pandas as pd
 from core.errors import PatronError
 from models.categories.history import AsOf, habit, history, known_at, ordered_within
 from models.categories.model import HORIZON_DAYS, NAME, fit, score
+from models.estimator import Array
 from models.measures import metrics
 from models.registry.bundle import FittedModel
 from models.registry.other_models import OTHER_MODELS
-from models.spec import Array, Baseline, Gate
+from models.spec import Baseline, Gate
 from training.evaluation.evaluate import Evaluation, SliceRow, evaluate
 from training.evaluation.slices import enough
 

@@ -19,8 +19,9 @@ from events import lake
 from features.groups import FEATURES, features_of
 from features.offline import populations
 from features.workspace import Workspace
+from models.estimator import Array
 from models.registry.bundle import FittedModel
-from models.spec import Array, CustomerModel
+from models.spec import CustomerModel
 from training.customers.dataset import (
     Dataset,
     as_known,

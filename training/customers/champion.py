@@ -10,10 +10,11 @@ from typing import Any
 from core.errors import PatronError
 from features.groups import FEATURES
 from features.workspace import Workspace
+from models.estimator import Estimator
 from models.registry import recipes
 from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
-from models.spec import CustomerModel, Estimator
+from models.spec import CustomerModel
 from training.customers.backtest import Backtest, add_scores, backtest_on, recipe_of
 from training.customers.dataset import columns_of, gather_for_fit
 from training.evaluation.compare import TestSet, difference

@@ -17,10 +17,11 @@ from core.home import Home
 from events import lake
 from features.catalogue.store import Store
 from features.offline import populations
+from models.estimator import Array, FitContext
 from models.outcome_totals import OutcomeTotals
 from models.questions.outcomes import KEYS, labels_of
 from models.registry.encoding import Column, matrix, vocabulary
-from models.spec import Array, Condition, CustomerModel, FitContext
+from models.spec import Condition, CustomerModel
 from training.customers.outcome_totals import outcome_totals
 
 

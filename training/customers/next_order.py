@@ -14,9 +14,10 @@ from core.calendar import day_of
 from core.errors import PatronError
 from features.workspace import Workspace
 from models.btyd.bg_nbd import fit_bg_nbd
+from models.estimator import Array
 from models.questions.labels import days_until_order
 from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm, repeats
-from models.spec import Array, CustomerModel, Gate
+from models.spec import CustomerModel, Gate
 from training.customers.dataset import gather
 
 MIN_CUSTOMERS = 50  # for every measure

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from core.home import Home
+from models.estimator import Array
 from models.measures import metrics
 from models.order_probability import OrderProbability, bounded
 from models.questions.outcomes import KEYS
 from models.registry.bundle import FittedModel
 from models.registry.encoding import matrix
-from models.spec import Array
 from training.customers.dataset import Dataset, columns_of
 from training.customers.horizon import with_horizon
 from training.customers.outcome_totals import outcome_totals

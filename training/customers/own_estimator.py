@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from models.estimator import Fitted
 from models.estimators.own.definition import Definition, read_definition
 from models.estimators.own.estimator import OwnEstimator
 from models.estimators.own.fitted import FittedOwn
 from models.estimators.own.stored import NOT_SERVABLE
-from models.spec import CustomerModel, Fitted
+from models.spec import CustomerModel
 
 
 def usable_definition(text: str) -> Definition:

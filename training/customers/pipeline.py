@@ -12,6 +12,7 @@ from core.home import Home
 from core.progress import Progress, silent
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
+from models.estimator import Estimator
 from models.estimators.blend import FittedBlend
 from models.measures import bins
 from models.questions.next_order import KEY as NEXT_ORDER
@@ -20,7 +21,7 @@ from models.registry.bundle import FittedModel, pack
 from models.registry.encoding import matrix
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
-from models.spec import CustomerModel, Estimator
+from models.spec import CustomerModel
 from training.customers import next_order
 from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare
 from training.customers.card_facts import card_facts

@@ -19,11 +19,12 @@ from core.errors import PatronError
 from core.progress import Progress, silent
 from features.catalogue.store import Store
 from features.workspace import Workspace
+from models.estimator import Array
 from models.estimators.contest import Blend
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.registry import Registry
 from models.registry.versions import ModelVersion, TrainingRun
-from models.spec import Array, CustomerModel
+from models.spec import CustomerModel
 from training.customers.backtest import recipe_of, split_history, with_declared_traits
 from training.customers.dataset import gather
 from training.customers.horizon import with_horizon

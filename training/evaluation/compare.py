@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.measures import metrics
-from models.spec import Array
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import Mask, enough, slices
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.estimator import Array
 from models.estimators.calibration import money_slope
 from models.estimators.intervals import coverages
 from models.measures import metrics
-from models.spec import Array, Question
+from models.spec import Question
 from training.evaluation.levels import LevelRow, level_metrics
 from training.evaluation.slices import enough, slices
 from training.evaluation.tenths import Tenth, tenths_of

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.estimator import Array
 from models.registry.bundle import FittedModel
 from models.registry.encoding import Column
-from models.spec import Array
 
 MAX_CUSTOMERS = 2_000
 IN_SUMMARY, IN_DEPENDENCE = 12, 6

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from models.estimator import Array
 from models.measures.metrics import total_ratio
-from models.spec import Array
 
 TIER = "value_tier"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.spec import Array
+from models.estimator import Array
 
 Mask = NDArray[np.bool_]
 

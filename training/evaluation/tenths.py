@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.spec import Array
+from models.estimator import Array
 
 TENTHS = 10
 PAST_SPEND = "spend_365d"

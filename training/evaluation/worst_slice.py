@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.estimator import Array
 from models.measures.metrics import RANKING, of_draw
-from models.spec import Array
 from training.evaluation.slices import enough
 
 DRAWS = 200

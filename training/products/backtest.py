@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.calendar import day_of, midnight
+from models.estimator import Array
 from models.measures import ranking_metrics
 from models.products import baselines
 from models.products.learning import CUSTOMERS_AT_ONCE
 from models.products.purchases import Ints, Purchases
 from models.products.ranker import FittedProducts
-from models.spec import Array
 
 K = 10
 MAX_CUSTOMERS = 4000

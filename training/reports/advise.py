@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from events.schema import Events, latest
-from models.spec import Array
+from models.estimator import Array
 
 WINDOWS = (30, 60, 90, 120, 150, 180, 240, 300, 365)  # days
 FOLLOWING_DAYS = 365

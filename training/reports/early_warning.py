@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.spec import Array
+from models.estimator import Array
 
 BEFORE_THE_END = (30, 14, 7)  # days before the last subscription ends
 SHARES = (

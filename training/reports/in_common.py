@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.group import Feature
-from models.spec import Array
+from models.estimator import Array
 from training.evaluation.slices import Mask
 
 MOST = 8  # number of reported parts

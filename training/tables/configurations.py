@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.estimator import Array, Estimator
 from models.estimators.own.definition import Definition
 from models.estimators.own.estimator import OwnEstimator
 from models.estimators.target_encoding import TargetEncodedTrees, fit_encoding
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
-from models.spec import Array, Estimator
 from training.evaluation.evaluate import RANKING
 from training.tables.holdouts import Holdout
 

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
+from models.estimator import Array
 from models.measures import metrics
 from models.registry.bundle import FittedModel
 from models.registry.encoding import Column
-from models.spec import Array, Baseline, Gate
+from models.spec import Baseline, Gate
 from training.evaluation.compare import DRAWS, DRAWS_OF_PARTS
 from training.evaluation.evaluate import RANKING, Evaluation, evaluate
 from training.tables import single_columns

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.estimator import Array
 from models.estimators.target_encoding import fit_encoding
 from models.registry.encoding import Column
-from models.spec import Array
 from training.tables.labelled import Labelled, Rows
 
 MANY = 16

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from core.errors import PatronError
-from models.spec import Array
+from models.estimator import Array
 from training.evaluation.slices import MIN_OUTCOMES, enough
 from training.tables.labelled import Labelled, Rows
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from core.errors import PatronError
 from events.files.table import Table
+from models.estimator import Array
 from models.outliers import cap_of, winsorized
 from models.registry.encoding import Column
-from models.spec import Array
 from models.tables.columns import Understood, columns_of, matrix_of, understand
 
 MINIMUM_CUSTOMERS, MINIMUM_OUTCOMES = 200, 100

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.estimator import Array
 from models.estimators.trees import CalibratedTrees, MoneyTrees, grow
 from models.registry.encoding import Column
-from models.spec import Array
 from training.evaluation.evaluate import RANKING
 from training.tables import single_columns
 from training.tables.holdouts import Holdout, folds

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.registry.encoding import Column
-from models.spec import Array
 from training.evaluation.evaluate import RANKING
 from training.tables.holdouts import folds
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from models.estimator import Array
 from models.registry.encoding import Column
-from models.spec import Array
 
 MIN_CUSTOMERS = 30
 MIN_SHARE = 0.99

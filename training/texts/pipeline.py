@@ -14,12 +14,13 @@ from core.errors import PatronError
 from events.files.table import Table
 from features.text.classifier import Settings
 from features.text.tokens import language
+from models.estimator import Array
 from models.measures import metrics
 from models.registry.bundle import MANIFEST, digest, sealed
 from models.registry.other_models import OTHER_MODELS
 from models.registry.registry import Registry
 from models.registry.versions import TRAINED_TAG, ModelVersion, TrainingRun
-from models.spec import Array, Gate
+from models.spec import Gate
 from models.text.bundle import NAME, install
 from models.text.learning import FEWEST, fit, folds
 from training.publishing import check_gates, code_version, publish, versions

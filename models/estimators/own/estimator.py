@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import PatronError
+from models.estimator import Array, FitContext
 from models.estimators.intervals import fit_intervals
 from models.estimators.own.definition import Definition, OwnFile
 from models.estimators.own.fitted import FittedOwn, raw_scores
 from models.measures.metrics import logistic_line
-from models.spec import Array, FitContext
 
 FOLDS = 4
 

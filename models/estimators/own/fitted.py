@@ -9,14 +9,15 @@ from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import PatronError
+from models.estimator import Array
 from models.estimators.blend import FittedBlend
 from models.estimators.intervals import Intervals
 from models.estimators.own.definition import OwnFile
 from models.estimators.own.stored import dumped, loaded
 from models.measures.metrics import Numbers, logit
-from models.spec import Array
 
 KEY = "own"
 """The key in ``parameters.json``."""
@@ -49,6 +50,14 @@ class FittedOwn:
     def predict(self, x: Array) -> Array:
         """Probabilities, or money."""
         return self.corrected(raw_scores(self.pipeline, self.kind, x))
+
+    def predict_row(self, row: Array) -> float:
+        """The same for a single row."""
+        return float(self.predict(row[None, :])[0])
+
+    def predict_as_of(self, x: Array, days: NDArray[np.int64]) -> Array:  # noqa: ARG002 - the protocol's
+        """The same as :meth:`predict`: no levels of the past are learnt."""
+        return self.predict(x)
 
     def corrected(self, raw: Numbers) -> Numbers:
         """Convert raw scores, or a single one, to probabilities or money, as a blend does."""

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.estimator import Array
 from models.registry.bundle import FittedModel
 from models.registry.encoding import column_matrix
-from models.spec import Array
 from records.batches import BOUNDS, ORDER_PARTS
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.estimator import Array
 from models.measures.metrics import logit, sigmoid
-from models.spec import Array
 from serving.totals.outcomes import (
     Outcomes,
     amounts,

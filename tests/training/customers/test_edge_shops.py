@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.home import Home
+from models.estimator import Array
 from models.registry.registry import Registry
-from models.spec import Array
 
 Run = Callable[..., tuple[int, str, str]]
 Sales = list[tuple[str, date, float]]
