@@ -9,7 +9,9 @@ if values differ: integers and text exactly, others beyond 1e-9.
 ``--full`` also builds one moment of shops of 1 to 50 million events, each in a process of its own. There the
 ``limit`` is the time per event in the smallest shop, and the memory that a build may use.
 
-    python -m benchmarks.build [--events N] [--rounds N] [--full]
+``--day`` only measures a build after one more day of events (:mod:`benchmarks.build_day`).
+
+    python -m benchmarks.build [--events N] [--rounds N] [--full] [--day]
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from benchmarks import lakes
+from benchmarks import build_day, lakes
 from benchmarks.harness import report, rounds
 from benchmarks.peers import features_pandas, features_sql
 from core.errors import PatronError
@@ -98,9 +100,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--rounds", type=int, default=1, help="How often each side is measured.")
     parser.add_argument("--full", action="store_true", help="Also shops of 1 to 50 million events.")
+    parser.add_argument("--day", action="store_true", help="Only a build after one more day of events.")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
-        results = compare(Home(Path(folder)), arguments.events, arguments.rounds)
+        home = Home(Path(folder))
+        results = {} if arguments.day else compare(home, arguments.events, arguments.rounds)
+        if arguments.day:
+            lakes.make(home, arguments.events)
+        results |= build_day.compare(home)
     if arguments.full:
         results |= growth(GROWTH)
     report.publish("build", results)
