@@ -1,0 +1,98 @@
+SELECT
+  `t3`.`customer_key`,
+  DATETIME(`t2`.`timestamp`, 'UTC') AS `timestamp`,
+  DATETIME(`t2`.`received_at`, 'UTC') AS `received_at`,
+  CAST(DATE_DIFF(DATE(DATETIME(`t2`.`timestamp`, 'Europe/Berlin')), DATE(1970, 1, 1), DAY) AS INT64) AS `day`,
+  COALESCE(
+    `t2`.`order_id`,
+    CONCAT(
+      CONCAT(CAST(`t3`.`customer_key` AS STRING), '-'),
+      CAST(CAST(DATE_DIFF(DATE(DATETIME(`t2`.`timestamp`, 'Europe/Berlin')), DATE(1970, 1, 1), DAY) AS INT64) AS STRING)
+    )
+  ) AS `order_id`,
+  `t2`.`product_id`,
+  `t2`.`category`,
+  `t2`.`quantity`,
+  `t2`.`amount`,
+  `t2`.`discount`,
+  DATETIME(`t2`.`replaced_at`, 'UTC') AS `replaced_at`
+FROM `source` AS `t2`
+INNER JOIN `customers` AS `t3`
+  ON `t2`.`customer_id` = `t3`.`customer_id`;
+
+SELECT
+  `t11`.`customer_key`,
+  `t11`.`as_of`,
+  COALESCE(`t11`.`orders_90d`, 0) AS `orders_90d`
+FROM (
+  SELECT
+    `t5`.`customer_key`,
+    `t5`.`as_of`,
+    `t10`.`orders_90d`
+  FROM (
+    SELECT
+      `t0`.`customer_key`,
+      `t0`.`as_of`
+    FROM `population` AS `t0`
+  ) AS `t5`
+  LEFT OUTER JOIN (
+    SELECT
+      `t8`.`customer_key`,
+      `t8`.`as_of`,
+      COUNTIF(`t8`.`days_ago` <= 90) AS `orders_90d`
+    FROM (
+      SELECT
+        `t7`.`customer_key`,
+        `t7`.`as_of`,
+        `t7`.`order_id`,
+        MAX(`t7`.`days_ago`) AS `days_ago`,
+        MIN(`t7`.`day`) AS `day`,
+        SUM(`t7`.`amount`) AS `amount`,
+        SUM(`t7`.`quantity`) AS `items`
+      FROM (
+        SELECT
+          `t6`.`customer_key`,
+          `t6`.`as_of`,
+          `t6`.`as_of_day`,
+          `t6`.`timestamp`,
+          `t6`.`received_at`,
+          `t6`.`day`,
+          `t6`.`order_id`,
+          `t6`.`product_id`,
+          `t6`.`category`,
+          `t6`.`quantity`,
+          `t6`.`amount`,
+          `t6`.`discount`,
+          `t6`.`as_of_day` - `t6`.`day` AS `days_ago`
+        FROM (
+          SELECT
+            `t2`.`customer_key`,
+            `t2`.`as_of`,
+            `t2`.`as_of_day`,
+            `t3`.`timestamp`,
+            `t3`.`received_at`,
+            `t3`.`day`,
+            `t3`.`order_id`,
+            `t3`.`product_id`,
+            `t3`.`category`,
+            `t3`.`quantity`,
+            `t3`.`amount`,
+            `t3`.`discount`
+          FROM `population` AS `t2`
+          INNER JOIN `order_lines` AS `t3`
+            ON `t2`.`customer_key` = `t3`.`customer_key`
+        ) AS `t6`
+        WHERE
+          `t6`.`timestamp` < `t6`.`as_of` AND `t6`.`received_at` <= `t6`.`as_of`
+      ) AS `t7`
+      GROUP BY
+        1,
+        2,
+        3
+    ) AS `t8`
+    GROUP BY
+      1,
+      2
+  ) AS `t10`
+    ON `t5`.`customer_key` = `t10`.`customer_key` AND `t5`.`as_of` = `t10`.`as_of`
+) AS `t11`;

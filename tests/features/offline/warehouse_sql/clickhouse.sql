@@ -1,0 +1,133 @@
+SELECT
+  "t3"."customer_key" AS "customer_key",
+  toTimeZone("t2"."timestamp", 'UTC') AS "timestamp",
+  toTimeZone("t2"."received_at", 'UTC') AS "received_at",
+  CAST(DATE_DIFF(DAY, toDate('1970-01-01'), toDate(toTimeZone("t2"."timestamp", 'Europe/Berlin'))) AS Nullable(Int32)) AS "day",
+  COALESCE(
+    "t2"."order_id",
+    CONCAT(
+      CONCAT(CAST("t3"."customer_key" AS Nullable(String)), '-'),
+      CAST(CAST(DATE_DIFF(DAY, toDate('1970-01-01'), toDate(toTimeZone("t2"."timestamp", 'Europe/Berlin'))) AS Nullable(Int32)) AS Nullable(String))
+    )
+  ) AS "order_id",
+  "t2"."product_id" AS "product_id",
+  "t2"."category" AS "category",
+  "t2"."quantity" AS "quantity",
+  "t2"."amount" AS "amount",
+  "t2"."discount" AS "discount",
+  toTimeZone("t2"."replaced_at", 'UTC') AS "replaced_at"
+FROM "source" AS "t2"
+INNER JOIN "customers" AS "t3"
+  ON "t2"."customer_id" = "t3"."customer_id";
+
+WITH "t8" AS (
+  SELECT
+    "t7"."customer_key" AS "customer_key",
+    "t7"."as_of" AS "as_of",
+    "t7"."order_id" AS "order_id",
+    MAX("t7"."days_ago") AS "days_ago",
+    MIN("t7"."day") AS "day",
+    SUM("t7"."amount") AS "amount",
+    SUM("t7"."quantity") AS "items"
+  FROM (
+    SELECT
+      "t6"."customer_key" AS "customer_key",
+      "t6"."as_of" AS "as_of",
+      "t6"."as_of_day" AS "as_of_day",
+      "t6"."timestamp" AS "timestamp",
+      "t6"."received_at" AS "received_at",
+      "t6"."day" AS "day",
+      "t6"."order_id" AS "order_id",
+      "t6"."product_id" AS "product_id",
+      "t6"."category" AS "category",
+      "t6"."quantity" AS "quantity",
+      "t6"."amount" AS "amount",
+      "t6"."discount" AS "discount",
+      "t6"."as_of_day" - "t6"."day" AS "days_ago"
+    FROM (
+      SELECT
+        "t2"."customer_key" AS "customer_key",
+        "t2"."as_of" AS "as_of",
+        "t2"."as_of_day" AS "as_of_day",
+        "t3"."timestamp" AS "timestamp",
+        "t3"."received_at" AS "received_at",
+        "t3"."day" AS "day",
+        "t3"."order_id" AS "order_id",
+        "t3"."product_id" AS "product_id",
+        "t3"."category" AS "category",
+        "t3"."quantity" AS "quantity",
+        "t3"."amount" AS "amount",
+        "t3"."discount" AS "discount"
+      FROM "population" AS "t2"
+      INNER JOIN "order_lines" AS "t3"
+        ON "t2"."customer_key" = "t3"."customer_key"
+    ) AS "t6"
+    WHERE
+      "t6"."timestamp" < "t6"."as_of" AND "t6"."received_at" <= "t6"."as_of"
+  ) AS "t7"
+  GROUP BY
+    "t7"."customer_key",
+    "t7"."as_of",
+    "t7"."order_id"
+)
+SELECT
+  "t16"."customer_key" AS "customer_key",
+  "t16"."as_of" AS "as_of",
+  COALESCE("t16"."orders_90d", 0) AS "orders_90d",
+  "t16"."median_gap_days" AS "median_gap_days"
+FROM (
+  SELECT
+    "t5"."customer_key" AS "customer_key",
+    "t5"."as_of" AS "as_of",
+    "t11"."orders_90d" AS "orders_90d",
+    "t15"."median_gap_days" AS "median_gap_days"
+  FROM (
+    SELECT
+      "t0"."customer_key" AS "customer_key",
+      "t0"."as_of" AS "as_of"
+    FROM "population" AS "t0"
+  ) AS "t5"
+  LEFT OUTER JOIN (
+    SELECT
+      "t9"."customer_key" AS "customer_key",
+      "t9"."as_of" AS "as_of",
+      countIf("t9"."days_ago" <= 90) AS "orders_90d"
+    FROM "t8" AS "t9"
+    GROUP BY
+      "t9"."customer_key",
+      "t9"."as_of"
+  ) AS "t11"
+    ON "t5"."customer_key" = "t11"."customer_key" AND "t5"."as_of" = "t11"."as_of"
+  LEFT OUTER JOIN (
+    SELECT
+      "t13"."customer_key" AS "customer_key",
+      "t13"."as_of" AS "as_of",
+      quantileExactExclusive("t13"."gap_days") AS "median_gap_days"
+    FROM (
+      SELECT
+        *
+      FROM (
+        SELECT
+          "t9"."customer_key" AS "customer_key",
+          "t9"."as_of" AS "as_of",
+          "t9"."order_id" AS "order_id",
+          "t9"."days_ago" AS "days_ago",
+          "t9"."day" AS "day",
+          "t9"."amount" AS "amount",
+          "t9"."items" AS "items",
+          lagInFrame("t9"."days_ago") OVER (
+            PARTITION BY "t9"."customer_key", "t9"."as_of"
+            ORDER BY "t9"."days_ago" DESC, "t9"."order_id" ASC
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+          ) - "t9"."days_ago" AS "gap_days"
+        FROM "t8" AS "t9"
+      ) AS "t12"
+      WHERE
+        isNotNull("t12"."gap_days")
+    ) AS "t13"
+    GROUP BY
+      "t13"."customer_key",
+      "t13"."as_of"
+  ) AS "t15"
+    ON "t5"."customer_key" = "t15"."customer_key" AND "t5"."as_of" = "t15"."as_of"
+) AS "t16";
