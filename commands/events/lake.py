@@ -27,6 +27,6 @@ def check_lake(as_json: AsJson = False) -> None:
     lines += [problem.text for problem in problems]
     done = {"rows": rows, "problems": [asdict(problem) for problem in problems]}
     text = "\n".join(
-        [*lines, f"{len(problems)} problems" if problems else "the warehouse has what is needed"]
+        [*lines, f"{len(problems):,} to correct" if problems else "the warehouse has what is needed"]
     )
     print_result(as_json, done, text, Exit.CHECK_FAILED if problems else Exit.DONE)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from core.errors import PatronError
+from events import warehouse
 from serving.access.authentication import needs
 from serving.access.scopes import Scope
 from serving.http.metrics import MetricsDep
@@ -48,8 +49,8 @@ async def readyz(
 ) -> Readiness:
     """Whether the service is ready for events, or for scores, which is the default.
 
-    Events need the database, and a clock that runs. Scores need the stores, and at least one model with a
-    champion. A refresher that does not keep up is a warning.
+    Events need the database, a clock that runs, and a lake of Patron's own. Scores need the stores, and at
+    least one model with a champion. A refresher that does not keep up is a warning.
     """
     reasons, champions = [], scorer.champions
     try:
@@ -58,6 +59,8 @@ async def readyz(
         reasons.append(str(error))
     if purpose is Purpose.EVENTS and not scorer.shop.live:
         reasons.append("the clock of this shop stands; it takes no events")
+    if purpose is Purpose.EVENTS and scorer.shop.source == warehouse.SOURCE:
+        reasons.append("the events of this shop are in its warehouse; it takes no others")
     if purpose is Purpose.SCORES and not champions.models:
         reasons.append("no model has a champion")
     response.status_code = 503 if reasons else 200

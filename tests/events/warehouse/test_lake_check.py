@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from core.errors import PatronError, StoreUnavailable
@@ -158,3 +160,32 @@ def test_addresses_that_lead_nowhere(url: str | None, message: str, tmp_path: Pa
         connect(url)
     assert "secret" not in str(caught.value)
     assert isinstance(caught.value, StoreUnavailable) == (url is not None and ":1/" in url)
+
+
+def test_the_command_lists_problems_and_ends_with_code_3(
+    postgres_address: str,
+    home: Home,
+    run_patron: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATRON_WAREHOUSE", postgres_address)
+    write(home, order_lines=select(LINES, received_at=None))
+    code, out, _ = run_patron(home, "lake", "check")
+    assert (code, out.splitlines()[-1]) == (3, "1 to correct")
+    missing = "order_lines.received_at is missing, the moment from which the company could know it"
+    assert missing in out
+    code, _, error = run_patron(home, "build")
+    assert (code, error.startswith(f"patron: {missing}")) == (1, True)
+    code, _, error = run_patron(home, "build", "--engine", "spark")
+    assert (code, error.endswith("leave --engine out\n")) == (1, True)
+
+
+def test_events_over_http_are_refused(
+    home: Home, answering: Callable[[Home], AbstractContextManager[Callable[..., httpx.Response]]]
+) -> None:
+    event = {"userId": "C1", "event": "Product Viewed", "messageId": "m1"}
+    with answering(home) as ask:
+        refused, ready = ask("/v1/track", method="POST", json=event), ask("/readyz?for=events")
+    assert refused.status_code == 409
+    assert "are in its warehouse; send them there" in refused.json()["detail"]
+    assert ready.json()["reasons"] == ["the events of this shop are in its warehouse; it takes no others"]
