@@ -57,6 +57,7 @@ MENU: Mapping[str, tuple[ConsolePage, ...]] = {
 PAGES: tuple[ConsolePage, ...] = tuple(page for pages in MENU.values() for page in pages)
 
 CHANGES: tuple[ConsoleChange, ...] = (
+    *customers.CHANGES,
     *audiences.CHANGES,
     *model_changes.CHANGES,
     *action.CHANGES,

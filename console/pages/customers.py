@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import HTTPException
+from starlette.datastructures import FormData
 
+from console.changes import ConsoleChange, text
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
-from console.personal.lists import CustomerPage, find_customer, list_customers
+from console.personal.lists import ADDRESS, CustomerPage, find_customer, key_of, list_customers
 from console.words.features import feature_name, feature_value
 from core.errors import NothingThere
 from features.groups import features_of
@@ -26,10 +28,15 @@ KINDS = ("lifecycle_stage", "value_tier", "rfm_segment")
 
 
 def load(visit: Visit) -> Content:
-    """A page of customers by the parameters ``q``, ``sort``, ``segment`` and ``cursor`` of the query."""
+    """A page of customers by the parameters ``q``, ``sort``, ``segment`` and ``cursor`` of the query.
+
+    ``q`` is a customer's number or id. Whoever can send the form :func:`find` searches by it, since addresses
+    get into logs.
+    """
     scores = (*PRODUCTS, *visit.services[Scorer].champions.models)
     sorts = [f"-{name}" for name in scores] if visit.caller.may(Scope.SCORES) else []
-    searched = visit.query.get("q", "").strip()
+    may_find = visit.may_change and not visit.is_masked
+    searched = "" if may_find else visit.query.get("q", "").strip()
     chosen: dict[str, Any] = {
         "searched": searched,
         "sort": visit.query.get("sort", ""),
@@ -40,7 +47,8 @@ def load(visit: Visit) -> Content:
         "sorts": sorts,
         "kinds": kinds,
         "filters": _other_filters(visit, kinds, chosen["segments"]),
-        "problem": None,
+        "problem": visit.words("customers.unknown_id") if visit.query.get("unknown") else None,
+        "may_find": may_find,
         "may_plan": visit.caller.may(Scope.DECISIONS),
         "total": 0,
         "as_of": None,
@@ -63,6 +71,17 @@ PAGE = ConsolePage(
     "customers", "/customers", Scope.CUSTOMERS, load, audited="listed customers", reads_models=True,
     jobs=("scores",),
 )  # fmt: skip
+
+
+def find(visit: Visit, form: FormData) -> str:
+    """The address of the page of the customer whose id was entered; of the list if there is none."""
+    if visit.is_masked:
+        raise HTTPException(403, visit.words("personal.by_number"))
+    key = key_of(visit, text(form, "customer_id"))
+    return f"{ADDRESS}?unknown=1" if key is None else f"{ADDRESS}/{key}"
+
+
+CHANGES = (ConsoleChange("/customers/find", Scope.CUSTOMERS, find, "searched for a customer"),)
 
 
 def _listed(visit: Visit, chosen: Mapping[str, Any]) -> CustomerPage:

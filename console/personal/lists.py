@@ -94,6 +94,11 @@ def find_customer(visit: Visit, text: str, segments: Sequence[str]) -> CustomerP
     return CustomerPage(rows_of(visit, [listed]), 1, entry.features_as_of or scorer.shop.now(), "")
 
 
+def key_of(visit: Visit, customer_id: str) -> int | None:
+    """The key of the customer with an id, for a visitor who sees customers in full; None for nobody."""
+    return visit.services[Scorer].identity.keys([customer_id]).get(customer_id)
+
+
 def list_members(visit: Visit, audience: str, limit: int, cursor: str) -> CustomerPage:
     """A page of the customers of an audience.
 

@@ -23,6 +23,13 @@ from core.home import Home
 from core.storage import migrations, ownership, sqlite_file
 
 _LOCKS = 0x5041_5452
+# A connection keeps the plans of its statements. One that was made while a table was nearly empty would scan
+# the table for every batch, until PostgreSQL analyzes it a minute later. Without scans, the plan of a table
+# without an index has a cost for which PostgreSQL would compile it.
+_TAKE_TURN = (
+    "SELECT pg_advisory_xact_lock(%s, %s),"
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+)
 
 
 class Turn(IntEnum):
@@ -130,7 +137,7 @@ class Connections:
                 if not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 if turn:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, turn.value)))
+                    connection.exec_driver_sql(_TAKE_TURN, (_LOCKS, turn.value))
             yield connection
 
     @contextmanager

@@ -40,7 +40,7 @@ NEEDING_NO_STORE = {"settings", "traits", "features", "lake check"}
 COMBINING_OTHERS = {"up", "backup", "restore"}
 ADDRESSES = {
     "PATRON_DATABASE": "postgresql://me:secret@{}/shop",
-    "PATRON_ONLINE_STORE": "redis://me:secret@{}/0?socket_connect_timeout=1&socket_timeout=1",
+    "PATRON_ONLINE_STORE": "redis://me:secret@{}/0?socket_connect_timeout=0.3&socket_timeout=0.3",
     "PATRON_MLFLOW_URI": "http://me:secret@{}",
 }
 MAX_S = 60.0  # generous, since other tests share the machine
@@ -65,6 +65,7 @@ def test_a_command_says_in_one_line_that_a_store_is_lost(
 ) -> None:
     """Every command while the store hangs; those that connected to it also while it is stopped."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # instead of ten seconds
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # a second attempt waits as long
     monkeypatch.setattr("sys.stdin", io.StringIO("a password of an account\n" * 100))
     uses = USES + (ONLY_WITHOUT_DATABASE if variable == "PATRON_DATABASE" else ())
     connecting = []

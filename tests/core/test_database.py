@@ -32,6 +32,7 @@ from core.storage.postgres import QUIET_SECONDS
 from events import journal
 from events.identity import Identity
 from events.journal import Appended, Changes, Message, Refused, append
+from events.journal.deduplication import JournalEntry, message_digest, new_entries
 from events.segment import quarantine
 from records.tables import rules
 
@@ -479,6 +480,22 @@ def test_a_statement_may_take_long_on_a_server_that_answers(postgres_address: st
     database = Database(Home(tmp_path, postgres_address))
     database.prepare()
     assert database.first(f"SELECT 1 FROM pg_sleep({3 * QUIET_SECONDS})", ()) == (1,)
+
+
+def test_batches_are_looked_up_by_an_index_also_if_tables_were_empty_at_first(
+    postgres_address: str, tmp_path: Path
+) -> None:
+    """The plans of a connection stay those of nearly empty tables, until PostgreSQL analyzes the tables."""
+    database = Database(Home(tmp_path / "home", postgres_address))
+    for number in range(12):  # the driver and the server keep plans after several executions
+        batch = [Message(f"m{number}-{n}", NOON, f"c{number}-{n}") for n in range(100)]
+        append(database, batch, compacted_seq=0)
+    scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'messages'"
+    digests = [message_digest(f"x{n}") for n in range(100)]
+    with database.writing() as connection:
+        before = connection.exec_driver_sql(scans).scalar()
+        new_entries(connection, digests, [JournalEntry.of(message) for message in batch])
+        assert connection.exec_driver_sql(scans).scalar() == before
 
 
 def test_a_server_that_hangs_is_noticed_once_and_used_again(

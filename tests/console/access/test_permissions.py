@@ -76,6 +76,7 @@ PAGES = {
     "all": "access",
 }
 CHANGES = {
+    "customers": "/customers/find",
     "actions": "/audiences/save /audiences/{name}/delete /actions/preview /actions/save /actions/delete",
     "operations": "/models/{name}/promote /models/{name}/rollback /models/{name}/challenge"
     " /models/{name}/challenge/end",
@@ -197,3 +198,12 @@ def test_what_a_role_may_reach_is_not_refused(ask: Callable[[Role, str, str], ht
         response = ask(role, method, path)
         assert response.status_code not in (401, 403, 500), (method, path, response.text)
         assert "sign-in" not in response.headers.get("location", ""), (method, path)
+
+
+def test_a_role_that_sees_ids_masked_does_not_search_by_them(
+    ask: Callable[[Role, str, str], httpx.Response],
+) -> None:
+    for role in (Role.SCIENTIST, Role.OPERATOR):
+        response = ask(role, "POST", "/console/customers/find")
+        assert response.status_code == 403
+        assert "by their number" in response.text
