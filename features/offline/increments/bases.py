@@ -48,6 +48,8 @@ def choose(
     if moment is None or as_ofs[-1] - moment > MAX_AGE:
         return _whole(f"the last build is not of the last {MAX_AGE.days} days")
     other = [g.name for g in groups if moment == last and not snapshot_path(folders, g, last).exists()]
+    if len(other) == len(groups):
+        return _whole("the definitions of all groups have changed")
     if other:
         changed = "their definitions, or the classifier of texts, have changed"
         return Base(moment, f"all customers in the groups {', '.join(other)}, since {changed}")

@@ -156,6 +156,7 @@ def test_ageing_of(case: str) -> None:
         (lakes.ZONE, 8, "all customers, since the last build is not of the last 7 days"),
         (lakes.ZONE, 1, "all customers in the groups purchases, since their definitions, or the classifier"
             " of texts, have changed"),
+        (lakes.ZONE, 2, "all customers, since the definitions of all groups have changed"),
         (lakes.ZONE, 0.5, "only what has changed since 2025-12-31 12:00 UTC"),
     ],
 )  # fmt: skip
@@ -166,7 +167,7 @@ def test_a_build_says_what_it_computes(home: Home, zone: str | None, age: float,
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        if name == "purchases" and age == 1:
+        if age == 2 or (name == "purchases" and age == 1):
             path.unlink()
     (generation / current.POINTER).unlink(missing_ok=True)
     if zone is not None:
