@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,10 +51,10 @@ def decode(selection: Selection, cells: Sequence[bytes | None]) -> OnlineColumns
     Raises:
         LayoutMismatch: a cell was written by other definitions.
     """
-    layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
-    texts = _texts(layout, words, full) if _has_text(selection) else None
-    values = {name: _column(layout, words, layout.place[name], texts) for name in selection.names}
-    return OnlineColumns(values, pa.array(_moments(words), mask=missing))
+    layout, parsed = selection.layout, _parsed(selection.layout, cells)
+    texts = _texts(layout, parsed) if _has_text(selection) else None
+    values = {name: _column(layout, parsed, layout.place[name], texts) for name in selection.names}
+    return OnlineColumns(values, pa.array(_moments(parsed.words), mask=parsed.missing))
 
 
 def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns:
@@ -63,18 +63,18 @@ def decode_lists(selection: Selection, cells: Sequence[bytes | None]) -> Columns
     Raises:
         LayoutMismatch: a cell was written by other definitions.
     """
-    layout, (words, full, missing) = selection.layout, _taken_apart(selection.layout, cells)
-    texts = _texts(layout, words, full) if _has_text(selection) else None
+    layout, parsed = selection.layout, _parsed(selection.layout, cells)
+    texts = _texts(layout, parsed) if _has_text(selection) else None
     values = {}
     for name in selection.names:
         place = layout.place[name]
         if layout.fields[place].dtype == "string":
-            values[name] = _column(layout, words, place, texts).to_pylist()
+            values[name] = _column(layout, parsed, place, texts).to_pylist()
         else:
-            values[name] = _plain(layout, words, place).tolist()
-            _blank_out(values[name], _null(words, place))
-    as_of = _moments(words).tolist()
-    _blank_out(as_of, missing)
+            values[name] = _plain(layout, parsed.words, place).tolist()
+            _blank_out(values[name], _null(parsed, place))
+    as_of = _moments(parsed.words).tolist()
+    _blank_out(as_of, parsed.missing)
     return Columns(values, as_of)
 
 
@@ -83,10 +83,22 @@ def _blank_out(values: list[Any], where: NDArray[np.bool_] | None) -> None:
         values[i] = None
 
 
-def _taken_apart(
-    layout: CellLayout, cells: Sequence[bytes | None]
-) -> tuple[Words, list[bytes], NDArray[np.bool_] | None]:
-    """The words of cells, the cells with blank ones in place of missing ones, and which are missing."""
+class _ParsedCells(NamedTuple):
+    """Cells in words.
+
+    Attributes:
+        cells: with blank ones in place of missing ones.
+        missing: which cells are missing; None if none is.
+        nulls: the null bits that are set in any cell.
+    """
+
+    words: Words
+    cells: list[bytes]
+    missing: NDArray[np.bool_] | None
+    nulls: int
+
+
+def _parsed(layout: CellLayout, cells: Sequence[bytes | None]) -> _ParsedCells:
     size = layout.fixed.size
     missing = np.array([cell is None for cell in cells]) if None in cells else None
     blank = _blank(layout)
@@ -98,7 +110,8 @@ def _taken_apart(
     words = np.ascontiguousarray(np.frombuffer(fixed, "<i8").reshape(len(full), size // WORD).T)
     if (words[LAYOUT] != np.frombuffer(layout.digest, "<i8")).any():
         raise LayoutMismatch(layout.view)
-    return words, full, missing
+    nulls = np.bitwise_or.reduce(words[NULLS : _first(layout)], axis=1)
+    return _ParsedCells(words, full, missing, int.from_bytes(nulls.tobytes(), "little"))
 
 
 def _moments(words: Words) -> NDArray[np.int64]:
@@ -112,37 +125,40 @@ def _blank(layout: CellLayout) -> bytes:
     return layout.digest + bytes(WORD * (NULLS - AS_OF)) + nulls + words
 
 
-def _column(layout: CellLayout, words: Words, place: int, texts: pa.Array | None) -> pa.Array:
-    null, dtype = _null(words, place), layout.fields[place].dtype
+def _column(layout: CellLayout, parsed: _ParsedCells, place: int, texts: pa.Array | None) -> pa.Array:
+    null, dtype = _null(parsed, place), layout.fields[place].dtype
     if dtype == "string":
         assert texts is not None
         texts_of_a_cell = _texts_before(layout, len(layout.fields))
-        places = np.arange(words.shape[1]) * texts_of_a_cell + _texts_before(layout, place)
+        places = np.arange(len(parsed.cells)) * texts_of_a_cell + _texts_before(layout, place)
         return texts.take(pa.array(places, mask=null))
-    return pa.array(_plain(layout, words, place), mask=null)  # naming the type doubles the time
+    return pa.array(_plain(layout, parsed.words, place), mask=null)  # naming the type doubles the time
 
 
 def _plain(layout: CellLayout, words: Words, place: int) -> NDArray[Any]:
     """A feature that is not a text; values at nulls are arbitrary."""
     word: NDArray[Any] = words[_first(layout) + place]
-    return {"float64": word.view(np.float64), "boolean": word.astype(bool)}.get(
-        layout.fields[place].dtype, word
-    )
+    dtype = layout.fields[place].dtype
+    if dtype == "float64":
+        return word.view(np.float64)
+    return word.astype(bool) if dtype == "boolean" else word
 
 
-def _null(words: Words, place: int) -> NDArray[np.bool_] | None:
+def _null(parsed: _ParsedCells, place: int) -> NDArray[np.bool_] | None:
     """A mask of the nulls of a feature; None if there are none."""
-    bit = words[NULLS + place // 64].view(np.uint64) & np.uint64(1 << place % 64)
-    return bit.astype(bool) if bit.any() else None
+    if not parsed.nulls >> place & 1:
+        return None
+    bits: NDArray[np.uint64] = parsed.words[NULLS + place // 64].view(np.uint64)
+    return (bits & np.uint64(1 << place % 64)).astype(bool)
 
 
-def _texts(layout: CellLayout, words: Words, cells: Sequence[bytes]) -> pa.Array:
+def _texts(layout: CellLayout, parsed: _ParsedCells) -> pa.Array:
     """All texts of all cells, customer by customer; they are concatenated, and words contain their ends."""
     places = [_first(layout) + i for i, field in enumerate(layout.fields) if field.dtype == "string"]
-    ends = words[places].T
+    ends = parsed.words[places].T
     begins = np.cumsum(ends[:, -1]) - ends[:, -1]
     offsets = np.concatenate([[0], (begins[:, None] + ends).ravel()]).astype(np.int32)
-    data = b"".join([cell[layout.fixed.size :] for cell in cells])
+    data = b"".join([cell[layout.fixed.size :] for cell in parsed.cells])
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
