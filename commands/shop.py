@@ -147,7 +147,7 @@ def build(
     with progress_bar(as_json) as progress, open_engine(home, engine) as opened:
         built = build.build(home, monthly, progress, opened)
         progress("computing results", 1.0)
-        update_results(home)
+        update_results(home, opened and opened.backend)
     done = {"as_ofs": len(built.as_ofs), "current": built.current.isoformat(), "computed": built.computed}
     snapshots = "1 snapshot" if len(built.as_ofs) == 1 else f"{len(built.as_ofs)} snapshots"
     current = f"features are current as of {built.current:%Y-%m-%d %H:%M} UTC"

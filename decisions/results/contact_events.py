@@ -18,10 +18,11 @@ from core.home import Home
 from core.storage.database import Database
 from decisions.catalogue.actions import Actions
 from decisions.results.from_events import named_decisions
-from events import journal, lake
+from events import journal
 from events.identity import Identity
 from events.journal import Message
 from events.lake import versions
+from events.schema import Events
 from events.taxonomy import OWN_CONTACTS
 from records.decisions import DecisionLog
 from records.results.reading import read_sendings
@@ -49,18 +50,18 @@ class _Receiver:
 
 
 def write_contact_events(
-    home: Home, log: DecisionLog, actions: Actions, person: Mapping[int, int], now: datetime
+    home: Home, events: Events, log: DecisionLog, actions: Actions, person: Mapping[int, int], now: datetime
 ) -> int:
     """Write the events of contacts that are not in the lake yet, or not any more; returns how many are new.
 
     Args:
-        person: the key that a merged customer has now.
+        events: as known now. person: the key that a merged customer has now.
     """
     channels = [name for name, channel in actions.channels.items() if channel.contacts_as_events]
     if not channels:
         return 0
-    written = _written(home, now)
-    wanted = _wanted(log, channels, named_decisions(home, now), now)
+    written = _written(events)
+    wanted = _wanted(log, channels, named_decisions(events), now)
     new = {event: receiver for event, receiver in wanted.items() if event not in written}
     for event, receiver in written.items():
         if event.name == SENT and event not in wanted:
@@ -97,18 +98,18 @@ def _wanted(
     return events
 
 
-def _written(home: Home, now: datetime) -> dict[_ContactEvent, _Receiver]:
+def _written(events: Events) -> dict[_ContactEvent, _Receiver]:
     """The events in the lake that are not undone."""
-    backend = lake.backend_of(home, spill=True)
-    seen = lake.read(home, backend).known_at(now).activities
+    seen = events.activities
     own = seen.filter(seen.name.isin(OWN_CONTACTS), seen.kind.notnull(), seen.reference.notnull())
     frame = own.select("name", "reference", "timestamp", "customer_key", "channel").to_pandas()
-    events, undone = {}, set()
+    written: dict[_ContactEvent, _Receiver] = {}
+    undone = set()
     for row in frame.itertuples():
         at_us = int(row.timestamp.value // 1000)
         if row.name == UNDONE:
             undone.add((row.reference, at_us))
         else:
             event = _ContactEvent(row.name, row.reference, at_us)
-            events[event] = _Receiver(int(row.customer_key), row.channel)
-    return {e: r for e, r in events.items() if e.name != SENT or (e.decision_id, e.at_us) not in undone}
+            written[event] = _Receiver(int(row.customer_key), row.channel)
+    return {e: r for e, r in written.items() if e.name != SENT or (e.decision_id, e.at_us) not in undone}

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+from ibis.backends.sql import SQLBackend
 
 from core import files
 from core.calendar import date_of, day_of, midnight, moment
@@ -31,9 +32,11 @@ from decisions.results.from_events import record_from_events
 from decisions.results.off_policy import ActionContrast, contrasts
 from decisions.results.programme import YEAR_DAYS, ProgrammeEffect
 from decisions.results.statistics import sample_ratio_p
+from events import lake
 from events.identity import Identity
 from events.queries.decision_events import orders_of_decisions
 from events.queries.net_orders import net_orders
+from events.schema import Events
 from records.decisions import DecisionLog
 from records.results import holdout, reading
 from records.results.conversions import Conversion, replace_all
@@ -46,8 +49,8 @@ Report = dict[str, Any]
 _LOG = logging.getLogger(__name__)
 
 
-def update(home: Home) -> Report:
-    """Compute the report as known now, store it and the conversions, and return it.
+def update(home: Home, backend: SQLBackend | None = None) -> Report:
+    """Compute the report as known now by the home's engine or another backend; store it and the conversions; return it.
 
     Raises:
         NothingThere: there is no shop, or no ``actions.toml``.
@@ -57,18 +60,18 @@ def update(home: Home) -> Report:
     with DecisionLog(home) as log:
         actions, now = load(home), shop.now()
         declare(log, actions, now, shop.time_zone)
-        report = _Inputs(home, log, actions, now).report()
+        events = lake.read(home, backend or lake.backend_of(home, spill=True)).known_at(now)
+        report = _Inputs(home, events, log, actions, now).report()
     home.reports.mkdir(parents=True, exist_ok=True)
     files.replace(home.reports / FILE, json.dumps(report))
     return report
 
 
-def update_if_declared(home: Home) -> None:
-    """Compute and store the report of a home that has actions; what is wrong with them is logged."""
-    if not home.actions.exists():
-        return
+def update_if_declared(home: Home, backend: SQLBackend | None = None) -> None:
+    """The same for a home that may have no actions; what is wrong with them is logged."""
     try:
-        update(home)
+        if home.actions.exists():
+            update(home, backend)
     except PatronError as error:
         _LOG.warning("results were not computed: %s", error)
 
@@ -98,25 +101,22 @@ def select(report: Report, month: str | None, by: str | None) -> Report:
 class _Inputs:
     """What a report is computed from; the keys are those of persons as they are known now."""
 
-    def __init__(self, home: Home, log: DecisionLog, actions: Actions, now: datetime) -> None:
-        self.home, self.log, self.actions, self.now = home, log, actions, now
-        self.shop = home.shop()
+    def __init__(self, home: Home, events: Events, log: DecisionLog, actions: Actions, now: datetime) -> None:
+        self.home, self.log, self.actions, self.now, self.shop = home, log, actions, now, home.shop()
         merges = Identity(home).merges()
-        self.outcomes = record_from_events(home, log, by_survivor(merges), now)
-        self.person = survivors(merges)
+        self.outcomes, self.person = record_from_events(events, log, by_survivor(merges)), survivors(merges)
         self.phases = [phase for phase in holdout.phases(log) if phase.at <= now]
         self.phase = self.phases[-1] if self.phases else None
         rotation = self.phase.rotation if self.phase else 0
         self.phases = [phase for phase in self.phases if phase.rotation == rotation]
         self.enrolments = holdout.enrolments(log, rotation, by_survivor(merges))
         first = min((enrolment.at for enrolment in self.enrolments), default=now)
-        write_contact_events(home, log, actions, self.person, now)
+        write_contact_events(home, events, log, actions, self.person, now)
         contacts = self._of_persons(reading.read_contacts(log))
         since = min([first, *(_aware(contacts["at"].min()) for _ in range(bool(len(contacts))))])
-        orders = net_orders(home, since - timedelta(days=YEAR_DAYS), now)
-        orders = orders.assign(at=orders["at"].astype("datetime64[us]"))
-        self.orders = orders.assign(margin=margins(orders, actions.margin))
-        named = orders_of_decisions(home, now)
+        orders = net_orders(events, since - timedelta(days=YEAR_DAYS))
+        at, named = orders["at"].astype("datetime64[us]"), orders_of_decisions(events)
+        self.orders = orders.assign(at=at, margin=margins(orders, actions.margin))
         self.converted = with_named(self.orders, contacts, named, actions.conversion_days)
         discounts = self.converted.groupby("decision_id")["discount"].sum()
         self.contacts = contacts.assign(discount=contacts["decision_id"].map(discounts).fillna(0.0))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 
 import ibis
 import pandas as pd
 
-from core.home import Home
-from events import lake
 from events.queries.net_orders import of_persons
+from events.schema import Events
 from events.segment.orders import ORDERED
 
 BY_NAME = {
@@ -24,19 +22,17 @@ BY_KIND = {"sent": "sent", "opened": "shown", "clicked": "clicked"}
 COLUMNS = ("customer_key", "decision_id", "outcome", "at")
 
 
-def decision_events(home: Home, as_of: datetime) -> pd.DataFrame:
-    """The events with a ``decision_id`` among their properties, as known at ``as_of``.
+def decision_events(events: Events) -> pd.DataFrame:
+    """The events with a ``decision_id`` among their properties.
+
+    Args:
+        events: as known at a moment; see :meth:`events.schema.Events.known_at`.
 
     Returns:
         ``customer_key`` of the person, ``decision_id``, ``outcome`` and ``at`` (UTC, without a zone), by
         time. Each decision has an outcome once, with its first moment. Whether the decision exists is not
         checked.
-
-    Raises:
-        PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = lake.backend_of(home, spill=True)
-    events = lake.read(home, backend).known_at(as_of)
     seen = of_persons(events.activities, events)
     outcome = ibis.coalesce(
         seen.name.cases(*BY_NAME.items(), else_=ibis.null("string")),
@@ -50,18 +46,16 @@ def decision_events(home: Home, as_of: datetime) -> pd.DataFrame:
     return frame
 
 
-def orders_of_decisions(home: Home, as_of: datetime) -> pd.DataFrame:
-    """The orders that name the decision they followed, as known at ``as_of``.
+def orders_of_decisions(events: Events) -> pd.DataFrame:
+    """The orders that name the decision they followed.
+
+    Args:
+        events: as of :func:`decision_events`.
 
     Returns:
         ``customer_key`` of the person, ``order_id`` and ``decision_id``; of an order that names several, the
         first one.
-
-    Raises:
-        PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = lake.backend_of(home, spill=True)
-    events = lake.read(home, backend).known_at(as_of)
     seen = of_persons(events.activities, events)
     named = seen.filter(seen.name.isin(ORDERED), seen.properties.contains('"decision_id"'))
     rows = named.select("customer_key", "properties", "timestamp", decision_id=named.reference).to_pandas()

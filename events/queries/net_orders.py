@@ -11,26 +11,22 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from core.home import Home
-from events import lake
 from events.schema import Events, latest
 
 COLUMNS = ("customer_key", "order_id", "at", "day", "paid", "discount", "refunded")
 
 
-def net_orders(home: Home, since: datetime, as_of: datetime) -> pd.DataFrame:
-    """The orders that were placed from ``since`` on, as known at ``as_of``.
+def net_orders(events: Events, since: datetime) -> pd.DataFrame:
+    """The orders that were placed from ``since`` on.
+
+    Args:
+        events: as known at a moment; see :meth:`events.schema.Events.known_at`.
 
     Returns:
         ``customer_key``, ``order_id``, ``at`` (UTC, without a zone), the shop's ``day``, and in currency
         ``paid`` (after the discount), ``discount`` (0 if unknown) and ``refunded`` (at most ``paid``), by
         customer and time.
-
-    Raises:
-        PatronError: there is no shop, or its lake cannot be read.
     """
-    backend = lake.backend_of(home, spill=True)
-    events = lake.read(home, backend).known_at(as_of)
     lines, refunds = (of_persons(latest(table), events) for table in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(
         at=lines.timestamp.min(),

@@ -30,6 +30,8 @@ from core.storage import spark_engine
 from core.storage.database import Database
 from events import journal, lake
 from events.journal.message import Message
+from events.queries.decision_events import decision_events, orders_of_decisions
+from events.queries.net_orders import net_orders
 from features.catalogue.store import Store, import_feast
 from features.group import KEYS
 from features.groups import trait_values
@@ -162,6 +164,33 @@ def test_events_that_arrived_and_merges_are_read_alike(engine: SparkBuild, shop_
         in_order = [(column, "ascending") for column in table.columns]
         rows = local.to_pyarrow(table).sort_by(in_order)
         assert engine.backend.to_pyarrow(on_spark).sort_by(in_order).equals(rows), name
+
+
+def test_what_results_read_of_events_is_alike(engine: SparkBuild, shop_copy: Home) -> None:
+    placed, received = micros(UNTIL - timedelta(days=9)), micros(UNTIL - timedelta(days=8))
+    day = (placed // 1_000_000) // 86_400
+    rows = [
+        [placed + i, received, day, 9, name, kind, "push", "d1", None, None, None, properties]
+        for i, (name, kind, properties) in enumerate(
+            [
+                ("Action Shown", None, '{"decision_id": "d1"}'),
+                ("Order Completed", None, '{"decision_id": "d1", "order_id": "X1"}'),
+                ("Email Opened", "opened", '{"decision_id": "d1"}'),
+                ("Email Opened", "opened", "{}"),
+            ]
+        )
+    ]
+    message = Message("m1", UNTIL - timedelta(days=8), "somebody", rows={"activities": rows})
+    journal.append(Database(shop_copy), [message], compacted_seq=lake.current(shop_copy).compacted_seq)
+    known = [lake.read(shop_copy, backend).known_at(UNTIL) for backend in (lake.connect(), engine.backend)]
+    for read_events in (
+        decision_events,
+        orders_of_decisions,
+        partial(net_orders, since=UNTIL - timedelta(90)),
+    ):
+        local, on_spark = (read_events(events) for events in known)
+        assert len(local)
+        pd.testing.assert_frame_equal(on_spark, local, check_dtype=False)
 
 
 @pytest.mark.parametrize(
