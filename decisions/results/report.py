@@ -50,7 +50,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def update(home: Home, backend: SQLBackend | None = None) -> Report:
-    """Compute the report as known now by the home's engine or another backend; store it and the conversions; return it.
+    """Compute the report as known now on the home's engine, or another; store it with the conversions.
 
     Raises:
         NothingThere: there is no shop, or no ``actions.toml``.
