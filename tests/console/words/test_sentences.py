@@ -20,9 +20,10 @@ CHINESE = Translator("zh", "Europe/Berlin", "EUR")
 FOLDERS = ("core", "decisions", "events", "features", "models", "monitoring", "records", "serving")
 """The layers below the console."""
 NOT_SHOWN = (
-    "core/calendar", "core/storage/copies", "core/storage/spark_engine", "core/own_features", "core/traits",
+    "core/calendar", "core/storage/copies", "core/storage/spark_", "core/own_features", "core/traits",
     "decisions/rules/text", "features/offline/engines",
-    "events/files", "events/simulation", "features/catalogue/plugin", "features/groups/own_sql",
+    "events/files", "events/simulation", "events/warehouse/mapping", "features/catalogue/plugin",
+    "features/groups/own_sql",
     "features/offline/snapshots", "models/btyd", "models/categories", "models/estimators", "models/explain",
     "models/products", "models/registry/copies", "models/tables", "models/text", "records/outcomes",
     "records/requests", "serving/access", "serving/events", "serving/files", "serving/rankings",
