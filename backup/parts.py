@@ -9,9 +9,9 @@ from core.home import Home
 
 SETTINGS = (
     "home.toml", "actions.toml", "audiences.toml", "deliveries.toml", "deliveries.json", "features.toml",
-    "products.parquet", "text-classifier.zip",
+    "products.parquet", "text-classifier.zip", "warehouse",
 )  # fmt: skip
-"""Files that are copied as they are."""
+"""Files, and the folder of a warehouse's queries, that are copied as they are."""
 JOBS = ("score-jobs", "recommendation-runs", "plans")
 REPORTS = "reports"
 LAKE, MLFLOW, DATABASE = "events", "mlflow", "database"

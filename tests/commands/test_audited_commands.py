@@ -54,6 +54,7 @@ NOT_AUDITED = {
     "definitions, totals and measures": "features traits models compare report kpis cohorts actions segments"
     " results settings doctor monitor",
     "what the events say, computed": "build compact refresh",
+    "counts of rows of a warehouse that are wrong": "lake-check",
     "a file that the user names, with texts and no customers of the shop": "feedback",
     "processes, whose requests have entries": "serve console",
     "lists of accounts, keys, reasons and entries": "keys-list accounts-list quarantine-list audit-list"

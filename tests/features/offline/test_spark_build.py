@@ -270,10 +270,11 @@ def test_feast_on_spark_reads_the_same_snapshots(engine: SparkBuild, built: Snap
     )  # fmt: skip
     customer = feast.Entity(name="customer", join_keys=[KEYS[0]], value_type=feast.ValueType.INT64)
     features = [name for name, feature in price.features.items() if feature.dtype == "float64"]
-    source = SparkSource(
-        name="price", path=str(built.folders["price"]), file_format="parquet", timestamp_field="as_of",
-        created_timestamp_column="created_at",
-    )  # fmt: skip
+    with pytest.warns(RuntimeWarning, match="experimental"):  # as Feast calls its support of Spark
+        source = SparkSource(
+            name="price", path=str(built.folders["price"]), file_format="parquet", timestamp_field="as_of",
+            created_timestamp_column="created_at",
+        )  # fmt: skip
     schema = [feast.Field(name=name, dtype=feast.types.Float64) for name in features]
     view = feast.FeatureView(
         name="price", entities=[customer], schema=schema, source=source, ttl=price.fresh_for
@@ -282,9 +283,10 @@ def test_feast_on_spark_reads_the_same_snapshots(engine: SparkBuild, built: Snap
     moments = [built.as_ofs[-2], built.current]
     expected = pd.concat([built.frame(price, moment)[:20] for moment in moments], ignore_index=True)
     population = expected[list(KEYS)].rename(columns={"as_of": "event_timestamp"})
-    joined = store.get_historical_features(
-        entity_df=population, features=[f"price:{name}" for name in features]
-    ).to_df()
+    with pytest.warns(RuntimeWarning, match="experimental"):
+        joined = store.get_historical_features(
+            entity_df=population, features=[f"price:{name}" for name in features]
+        ).to_df()
     joined = joined.sort_values(["event_timestamp", KEYS[0]], ignore_index=True)
     names = [KEYS[0], *features]
     pd.testing.assert_frame_equal(joined[names], expected[names], check_dtype=False)

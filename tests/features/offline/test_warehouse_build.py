@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
+from backup import create, restore
 from benchmarks.harness.postgres import PostgresServer
 from core.errors import PatronError, StoreUnavailable
 from core.home import Clock, Home
@@ -29,7 +30,7 @@ from events import lake
 from events.identity import Identity
 from events.lake import shops
 from events.schema import MONEY, SCHEMAS
-from events.warehouse import SOURCE
+from events.warehouse import SOURCE, queries_of
 from features.catalogue.store import Store
 from features.groups import trait_values
 from features.groups.own_sql import own_group
@@ -199,6 +200,17 @@ def test_single_customers_are_not_read_there(built_there: SnapshotSet, home: Hom
         lake.arrived(home, Database(home))
     with pytest.raises(PatronError, match="are in its warehouse"):
         lake.read(home, lake.connect())
+
+
+def test_a_restored_home_reads_the_same_warehouse(
+    built_there: SnapshotSet, home: Home, tmp_path: Path
+) -> None:
+    create.create(home, tmp_path / "backup")
+    restored = Home(tmp_path / "restored", warehouse=home.warehouse)
+    restore.restore(tmp_path / "backup", restored)
+    assert queries_of(restored, "postgres") == queries_of(home, "postgres")
+    assert build.build(restored, monthly=False).folders.keys() == built_there.folders.keys()
+    assert Identity(restored).table().equals(Identity(home).table())
 
 
 def test_the_next_build_reads_what_is_new(
