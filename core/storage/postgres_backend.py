@@ -143,7 +143,8 @@ class PostgresBackend(Backend):  # type: ignore[misc]
             content = _CopyFile(copy)
             if content.is_empty:
                 return
-            parse = csv.ParseOptions(newlines_in_values=True)
+            # An empty line is a null of a single column.
+            parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
             yield from csv.open_csv(pa.PythonFile(content, mode="r"), read, parse, convert)
 
     def _typed(self, table: ir.Table) -> str:

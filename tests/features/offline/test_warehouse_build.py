@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +33,7 @@ from events.lake import shops
 from events.schema import MONEY, SCHEMAS
 from events.warehouse import SOURCE, queries_of
 from features.catalogue.store import Store
-from features.groups import trait_values
+from features.groups import purchases, trait_values
 from features.groups.own_sql import own_group
 from features.offline import build, populations
 from features.offline.snapshot_set import SnapshotSet
@@ -179,6 +180,27 @@ def test_odd_texts_are_read_alike(home: Home, convert: Callable[[ir.StringValue]
     converted = rows.select("place", value=convert(rows.value)).order_by("place")
     results = [h.to_pyarrow(converted).to_pylist() for h in (lake.backend_of(home), lake.connect())]
     assert results[0] == results[1]
+
+
+def test_nulls_of_a_single_column_are_rows(home: Home) -> None:
+    rows = pa.table({"value": pa.array([None, "", " ", None, "a"])})
+    backend = lake.backend_of(home)
+    for table in (ibis.memtable(rows), ibis.memtable(rows.slice(0, 1))):
+        read = backend.to_pyarrow(table)["value"].to_pylist()
+        assert Counter(read) == Counter(table.to_pyarrow()["value"].to_pylist())
+
+
+def test_a_warehouse_may_have_orders_only(home: Home, tmp_path: Path) -> None:
+    orders = Home(tmp_path / "home", warehouse=home.warehouse)
+    settings = home.shop()
+    shops.begin_live(orders, settings.time_zone, settings.currency, SOURCE)
+    orders.write_shop(settings)
+    orders.warehouse_queries.mkdir()
+    shutil.copy(home.warehouse_queries / "order_lines.sql", orders.warehouse_queries)
+    built = build.build(orders, monthly=False)
+    customers = lake.read(orders, lake.backend_of(orders)).order_lines.customer_key
+    everyone = built.table(purchases, built.current)["customer_key"]
+    assert len(everyone) == lake.backend_of(orders).to_pyarrow(customers.nunique()).as_py() > 0
 
 
 def test_own_sql_is_translated(built_there: SnapshotSet, home: Home, shop: Home) -> None:
