@@ -78,14 +78,14 @@ def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
 
 
 def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
-    """A build that ends in words, and the next one, which continues."""
+    """A build that ends with an error, and the next one, which continues."""
     with cluster(folder) as (address, processes), building(home, address, folder) as build:
         wait_for_a_snapshot(home, build)
         kill(processes)
         code = build.wait(BUILD_S)
-    words = (folder / "build.log").read_text().strip()
-    expect(code == 1 and len(words.splitlines()) == 1, f"the build ended with {code}: {words}")
-    print(f"the cluster was killed, and the build said: {words}")
+    message = (folder / "build.log").read_text().strip()
+    expect(code == 1 and len(message.splitlines()) == 1, f"the build ended with {code}: {message}")
+    print(f"the cluster was killed, and the build said: {message}")
     continue_build(home, expected, folder)
 
 

@@ -114,7 +114,7 @@ class FittedBlend:
         return np.array([self.predict_row(x[0])]) if len(x) == 1 else self.corrected(self.raw(x))
 
     def predict_row(self, row: Array) -> float:
-        """The same for a single row: to the last bit, in a third of the time."""
+        """The same for a single row, to the last bit."""
         return float(self.corrected(sum(part.raw_of_row(row) for part in self.parts.values())))
 
     def predict_as_of(self, x: Array, days: NDArray[np.int64]) -> Array:

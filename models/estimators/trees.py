@@ -178,7 +178,7 @@ class FittedTrees:
         return np.array([self.predict_row(x[0])]) if len(x) == 1 else self.corrected(self._grown.raw(x))
 
     def predict_row(self, row: Array) -> float:
-        """The same for a single row: to the last bit, in a third of the time."""
+        """The same for a single row, to the last bit."""
         return float(self.corrected(self._grown.raw_of_row(row)))
 
     def predict_as_of(self, x: Array, days: NDArray[np.int64]) -> Array:  # noqa: ARG002 - the protocol's

@@ -18,7 +18,7 @@ from serving.scores.score import Score, ScoredCustomer
 UNKNOWN = "unknown customer: no event has named this id"
 UNBUILT = "no features yet: they are made by the next `patron build`"
 _NO_AMOUNTS: tuple[float | None, ...] = (None,) * len(AMOUNT_FIELDS)
-MAX_ROWS = 8  # customers up to which scoring them one by one is faster than in arrays
+MAX_ROWS = 8  # customers who are scored one by one; for 16, arrays take as long
 DEFAULT = "the model's default: nothing is known of this customer while a store is unavailable"
 
 
@@ -51,7 +51,7 @@ def predict(
 
 
 def _scores_of_rows(model: FittedModel, columns: dict[str, list[Any]], x: Array) -> list[Score]:
-    """The same as :func:`scores_of` for few customers, in half the time for one."""
+    """The same as :func:`scores_of` for few customers, row by row."""
     scores = []
     for row, refusal in zip(x, model.refusals(columns), strict=True):
         if refusal:
