@@ -104,9 +104,10 @@ def sections() -> dict[str, list[Setting]]:
     from core.settings import FeatureSettings
     from models.registry.settings import ModelSettings
     from serving.settings import ServingSettings
+    from training.settings import TrainingSettings
 
     classes: tuple[type[BaseSettings], ...] = (
-        FeatureSettings, ModelSettings, ServingSettings, ConsoleSettings,
+        FeatureSettings, ModelSettings, TrainingSettings, ServingSettings, ConsoleSettings,
     )  # fmt: skip
     return {
         str(cls.__doc__).splitlines()[0].rstrip("."): [

@@ -49,9 +49,12 @@ class OutcomeTotals:
         shop: for a window's first day, the total of all customers of the shop.
         customers: for a moment's day, the number of its eligible customers.
         cohorts: of money: the revenue by cohort.
+        outcomes: for the day of a moment of the fit, the total outcome of its eligible customers; empty if
+            the rows of the fit are those of all of them.
     """
 
     before: Mapping[int, float]
     shop: Mapping[int, float]
     customers: Mapping[int, int] = field(default_factory=dict)
     cohorts: Cohorts | None = None
+    outcomes: Mapping[int, float] = field(default_factory=dict)

@@ -49,6 +49,15 @@ class SnapshotSet:
         joined = pd.concat(frames, axis=1)
         return joined.astype({name: "float64" for name in joined if joined[name].dtype == "Int64"})
 
+    def path(self, group: str, as_of: datetime) -> Path:
+        """The file of a group's snapshot, by the group's name."""
+        return _file(self.folders[group], as_of)
+
+    def customers(self, as_of: datetime) -> int:
+        """The number of customers at a moment."""
+        rows: int = pq.read_metadata(self.path(next(iter(self.folders)), as_of)).num_rows
+        return rows
+
     def current_files(self) -> dict[str, Path]:
         """The file of each group's current snapshot."""
         return {group: _file(folder, self.current) for group, folder in self.folders.items()}

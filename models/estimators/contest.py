@@ -154,8 +154,9 @@ def _level_now(context: FitContext, y: Array) -> Level | None:
     """The forecast of the total of today's customers; None without totals of past windows."""
     if context.totals is None:
         return None
-    moments = np.unique(context.days)
-    outcomes = {int(day): float(y[context.days == day].sum()) for day in moments}
+    outcomes = context.totals.outcomes or {
+        int(day): float(y[context.days == day].sum()) for day in np.unique(context.days)
+    }
     return forecast(context.totals, outcomes, context.today, context.horizon_days)
 
 

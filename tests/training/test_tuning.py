@@ -12,7 +12,6 @@ import pytest
 from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
-from features.catalogue.store import Store
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions import MODELS
@@ -37,14 +36,15 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     request: list[tuple[list[datetime], int, datetime]] = []
     gather = tuning.gather
 
-    def watched(store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime) -> Dataset:
+    def watched(store: Any, model: Any, as_ofs: Any, days: int, known_at: datetime, sample: Any) -> Dataset:
         request.append((list(as_ofs), days, known_at))
-        return gather(store, model, as_ofs, days, known_at)
+        return gather(store, model, as_ofs, days, known_at, sample)
 
     monkeypatch.setattr(tuning, "gather", watched)
     propensity, zone = MODELS["propensity"], built_shop.shop().time_zone
-    parts = split_history(Workspace(built_shop, built), propensity)
-    splits = inner_splits(Store(built_shop), propensity, parts)
+    workspace = Workspace(built_shop, built)
+    parts = split_history(workspace, propensity)
+    splits = inner_splits(workspace, propensity, parts)
     assert len(splits) == tuning.MAX_SPLITS
     for learnt, exam in zip(request[::2], request[1::2], strict=True):
         (moment,) = exam[0]
@@ -55,7 +55,7 @@ def test_inner_splits_know_nothing_of_their_own_test_nor_of_the_model_s(
     assert all(len(s.x) == len(s.y) > len(s.x_test) == len(s.outcome) for s in splits)
     short = Split(parts.horizon_days, parts.fit[:1], parts.test, parts.all)
     with pytest.raises(PatronError, match="too short to tune on: of the 1 training months"):
-        inner_splits(Store(built_shop), propensity, short)
+        inner_splits(workspace, propensity, short)
 
 
 @pytest.mark.slow

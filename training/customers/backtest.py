@@ -31,6 +31,7 @@ from training.customers.dataset import (
     gather_for_fit,
 )
 from training.customers.horizon import with_horizon
+from training.customers.sample import CustomerSample
 from training.customers.split import MIN_FIT_MOMENTS, Split, split
 from training.evaluation import slices
 from training.evaluation.compare import TestSet
@@ -47,7 +48,8 @@ class Preparation:
     Attributes:
         model: with a horizon that the history allows.
         recipe: the fitted model, see :func:`recipe_of`.
-        data: the recipe's rows at every moment of ``split.all``, with the labels known today.
+        data: the recipe's rows at every moment of ``split.all``, with the labels known today; of many
+            customers, those of a sample (:mod:`training.customers.sample`).
     """
 
     model: CustomerModel
@@ -133,16 +135,15 @@ def prepare(workspace: Workspace, model: CustomerModel) -> Preparation:
     moments = split_history(workspace, model)
     model = with_horizon(model, moments.horizon_days)
     recipe, complement = recipe_of(model)
-    data = gather_for_fit(
-        workspace.store, recipe, moments.all, moments.horizon_days, workspace.snapshots.current
-    )
+    now, sample = workspace.snapshots.current, CustomerSample.of(workspace.snapshots)
+    data = gather_for_fit(workspace.store, recipe, moments.all, moments.horizon_days, now, sample)
     check_enough(model, data)
     return Preparation(model, recipe, complement, moments, data)
 
 
 def backtest(workspace: Workspace, prepared: Preparation) -> Backtest:
     """Fit the recipe on the data known at the test's moment, and score the customers of that moment."""
-    data = as_known(workspace.home, prepared.data, prepared.split.fit, prepared.split.test)
+    data = as_known(workspace.store, prepared.data, prepared.split.fit, prepared.split.test)
     return backtest_on(workspace, prepared.model, prepared.split, data)
 
 
@@ -155,15 +156,10 @@ def backtest_on(workspace: Workspace, model: CustomerModel, split: Split, data: 
     """
     fitted = fit(data, model.complement_of is not None, "test")
     tested = with_slice_features(model)
-    frame = gather(
-        workspace.store, tested, [split.test], split.horizon_days, workspace.snapshots.current
-    ).frame
+    now, days = workspace.snapshots.current, split.horizon_days
+    frame = gather(workspace.store, tested, [split.test], days, now, data.sample).frame
     stored = set(populations.origins(workspace.home))
-    later = tuple(
-        t
-        for t in workspace.snapshots.as_ofs
-        if t in stored and split.test <= t <= workspace.snapshots.current
-    )
+    later = tuple(t for t in workspace.snapshots.as_ofs if t in stored and split.test <= t <= now)
     older = _older_fit(workspace, tested, split, data)
     return Backtest(model, split, data, fitted, with_scores(fitted, frame), later, older)
 
@@ -176,11 +172,12 @@ def _older_fit(workspace: Workspace, tested: CustomerModel, split: Split, data: 
     known = [t for t in split.all if day_of(t, zone) + days <= day_of(first, zone)]
     if len(months) <= OLDER_FIT_MONTHS or len(known) < MIN_FIT_MOMENTS:
         return None
-    older = as_known(workspace.home, data, known, first)
+    older = as_known(workspace.store, data, known, first)
     if len(np.unique(older.y > 0)) < 2:
         return None
     fitted = fit(older, tested.complement_of is not None, "older")
-    frame = gather(workspace.store, tested, months, days, workspace.snapshots.current).frame
+    now = workspace.snapshots.current
+    frame = gather(workspace.store, tested, months, days, now, data.sample).frame
     return OlderFit(first, with_scores(fitted, frame))
 
 
@@ -198,6 +195,8 @@ def fit(data: Dataset, complement: bool, version: str) -> FittedModel:
         "eligible": [condition.as_dict() for condition in data.model.eligible],
         "complement": complement,
     }
+    if data.sample is not None:
+        manifest["sample"] = {"share": data.sample.share}
     return FittedModel(version, manifest, fitted, {})
 
 

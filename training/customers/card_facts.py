@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from models.spec import CustomerModel
+from training.customers.dataset import Dataset
 from training.customers.split import Split
 from training.evaluation.card import CardFacts
 from training.evaluation.evaluate import Evaluation
 
 
-def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, digest: str) -> CardFacts:
+def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, data: Dataset) -> CardFacts:
     """The facts of a question about a shop's customers.
 
     Args:
         split: its moments in the shop's time zone.
-        digest: of the rows that the published version is fitted on.
+        data: the rows that the published version is fitted on.
     """
     limits = [
         f"One later moment was tested, with {evaluation.customers:,} customers; another season may differ.",
@@ -28,7 +29,8 @@ def card_facts(model: CustomerModel, split: Split, evaluation: Evaluation, diges
             f"tested on {split.test:%Y-%m-%d}, after training on {len(split.fit)} months,"
             f" {split.fit[0]:%Y-%m-%d} to {split.fit[-1]:%Y-%m-%d}",
             f"published: trained on {len(split.all)} months, to {split.all[-1]:%Y-%m-%d}",
-            f"digest of the rows: `{digest}`",
+            *([] if data.sample is None else [data.sample.sentence]),
+            f"digest of the rows: `{data.digest()}`",
         ],
         test_data="a later time",
         reads={f.name: f.description for f in model.features},

@@ -83,7 +83,9 @@ def _over_refit(
     theirs: FittedModel, estimator: Estimator,
 ) -> Comparison:  # fmt: skip
     model, split = with_recipe(test.model, [c.name for c in theirs.columns], estimator), test.split
-    data = gather_for_fit(workspace.store, recipe_of(model)[0], split.fit, split.horizon_days, split.test)
+    data = gather_for_fit(
+        workspace.store, recipe_of(model)[0], split.fit, split.horizon_days, split.test, test.data.sample
+    )
     refit = backtest_on(workspace, model, split, data)
     both = add_scores(test_sets, refit.test_sets(workspace.shop.time_zone), CHAMPION)
     return over_other_recipe(model.kind, both, theirs.version)

@@ -12,7 +12,6 @@ import numpy as np
 
 from core.calendar import day_of
 from core.errors import PatronError
-from features.catalogue.store import Store
 from features.groups import features_of
 from features.offline import populations
 from features.workspace import Workspace
@@ -24,6 +23,7 @@ from models.registry.versions import earlier
 from models.spec import CustomerModel
 from training.customers.dataset import columns_of, gather
 from training.customers.horizon import with_horizon
+from training.customers.sample import CustomerSample
 from training.evaluation import slices
 from training.evaluation.compare import RankingComparison, TestSet, compare
 
@@ -103,10 +103,7 @@ def compare_versions(
     for fitted in opened.values():
         fitted.check_definitions(definitions)
     origins = _origins(workspace, list(opened.values()), horizon)
-    test_sets = [
-        _test_set(workspace.store, with_horizon(model, horizon), opened, origin, workspace.snapshots.current)
-        for origin in origins
-    ]
+    test_sets = [_test_set(workspace, with_horizon(model, horizon), opened, origin) for origin in origins]
     comparison = compare(
         model.kind, test_sets, f"version {ours}", None if other is None else f"version {other}"
     )
@@ -156,15 +153,17 @@ def _trained(fitted: FittedModel) -> datetime:
 
 
 def _test_set(
-    store: Store, model: CustomerModel, opened: dict[str, FittedModel], origin: datetime, now: datetime
+    workspace: Workspace, model: CustomerModel, opened: dict[str, FittedModel], origin: datetime
 ) -> TestSet:
     """The customers eligible for all versions at an origin, with their outcomes and scores."""
     names = [f.name for f in model.features]
     for fitted in opened.values():
         names += fitted.features
-    known = features_of(store.home)
+    known = features_of(workspace.home)
     wanted = tuple(known[name] for name in dict.fromkeys([*names, *slices.FEATURES]))
-    frame = gather(store, replace(model, features=wanted), [origin], model.horizon_days, now).frame
+    model, now = replace(model, features=wanted), workspace.snapshots.current
+    sample = CustomerSample.of(workspace.snapshots)
+    frame = gather(workspace.store, model, [origin], model.horizon_days, now, sample).frame
     for fitted in opened.values():
         eligible = [reason is None for reason in fitted.refusals(columns_of(frame))]
         frame = frame[eligible].reset_index(drop=True)
@@ -175,7 +174,7 @@ def _test_set(
         score = baseline.score(frame, model.horizon_days).fillna(0)
         scores[baseline.name] = score.to_numpy(np.float64)
     seen_by = tuple(name for name, fitted in opened.items() if origin < _trained(fitted))
-    zone = store.home.shop().time_zone
+    zone = workspace.shop.time_zone
     day = origin.astimezone(ZoneInfo(zone)).date().isoformat()
     return TestSet(day, seen_by, frame[["customer_key", "label", *slices.FEATURES]], scores)
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Home
 from events import lake
 from features.catalogue.store import Store
 from features.offline import populations
@@ -23,6 +22,7 @@ from models.questions.outcomes import KEYS, labels_of
 from models.registry.encoding import Column, matrix, vocabulary
 from models.spec import Condition, CustomerModel
 from training.customers.outcome_totals import outcome_totals
+from training.customers.sample import CustomerSample
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Dataset:
         current: the rows of ``known_at`` without labels; None if the dataset is not for a fit.
         totals: of the outcome over past windows; None if the dataset is not for a fit, or the model has none.
         definitions: hash of each feature's definition, by name.
+        sample: whose rows these are, apart from ``current``; None if they are those of all customers.
     """
 
     model: CustomerModel
@@ -45,6 +46,7 @@ class Dataset:
     current: pd.DataFrame | None = None
     totals: OutcomeTotals | None = None
     definitions: Mapping[str, str] = field(default_factory=dict)
+    sample: CustomerSample | None = None
 
     def at(self, as_ofs: Sequence[datetime]) -> Dataset:
         """The rows of these moments."""
@@ -91,20 +93,22 @@ class Dataset:
         return _matrix(columns, self.frame)
 
     def digest(self) -> str:
-        """SHA-256 of the rows, features and labels, to about seven digits.
+        """SHA-256 of the rows, features and labels, to about seven digits, and of the share of a sample.
 
         Floating-point sums depend on the order of the terms; the same data must have the same digest.
         """
         numbers = self.frame.select_dtypes("float64").columns
         frame = self.frame.astype(dict.fromkeys(numbers, "float32"))
         rows = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        return hashlib.sha256(rows.tobytes()).hexdigest()
+        share = b"" if self.sample is None else repr(self.sample.share).encode()
+        return hashlib.sha256(rows.tobytes() + share).hexdigest()
 
 
 def gather(
-    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime
-) -> Dataset:
-    """The rows of all eligible customers as of the given stored snapshots.
+    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime,
+    sample: CustomerSample | None = None,
+) -> Dataset:  # fmt: skip
+    """The rows of all eligible customers, or those of a sample, as of the given stored snapshots.
 
     Labels of money are winsorized (:mod:`models.outliers`), so that one outlier does not distort the fit.
 
@@ -113,39 +117,50 @@ def gather(
     """
     if not as_ofs:
         zone = store.home.shop().time_zone
-        return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone)
-    rows = _eligible(store, model, as_ofs)
-    return _labelled(store.home, model, horizon_days, rows, known_at, store.definitions())
+        return Dataset(model, horizon_days, pd.DataFrame(), known_at, zone, sample=sample)
+    rows = _eligible(store, model, as_ofs, sample)
+    return _labelled(store, model, horizon_days, rows, known_at, sample)
 
 
 def gather_for_fit(
-    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime
-) -> Dataset:
-    """The same as :func:`gather`, with the customers of ``known_at`` and the totals of past windows.
+    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], horizon_days: int, known_at: datetime,
+    sample: CustomerSample | None = None,
+) -> Dataset:  # fmt: skip
+    """The same as :func:`gather`, with all customers of ``known_at`` and the totals of past windows.
 
     Args:
         known_at: the moment of the fit, a stored snapshot after ``as_ofs``.
     """
-    rows = _eligible(store, model, [*as_ofs, known_at])
-    return _for_fit(store.home, model, horizon_days, rows, known_at, store.definitions())
+    if sample is None:
+        rows = _eligible(store, model, [*as_ofs, known_at])
+    else:
+        rows = pd.concat([_eligible(store, model, as_ofs, sample), _eligible(store, model, [known_at])])
+    return _for_fit(store, model, horizon_days, rows, known_at, sample)
 
 
-def as_known(home: Home, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
+def as_known(store: Store, data: Dataset, as_ofs: Sequence[datetime], known_at: datetime) -> Dataset:
     """The rows of some moments for a fit at an earlier time.
 
-    The same as :func:`gather_for_fit`, without reading the features again.
+    The same as :func:`gather_for_fit`; the features are not read again, but of a sample for ``current``.
 
     Args:
         known_at: one of the moments of ``data``.
     """
-    rows = data.at([*as_ofs, known_at]).frame.drop(columns="label")
-    return _for_fit(home, data.model, data.horizon_days, rows, known_at, data.definitions)
+    if data.sample is None:
+        rows = data.at([*as_ofs, known_at]).frame.drop(columns="label")
+    else:
+        current = _eligible(store, data.model, [known_at])
+        rows = pd.concat([data.at(as_ofs).frame.drop(columns="label"), current])
+    return _for_fit(store, data.model, data.horizon_days, rows, known_at, data.sample)
 
 
-def _eligible(store: Store, model: CustomerModel, as_ofs: Sequence[datetime]) -> pd.DataFrame:
-    """The features of the eligible customers of each moment."""
+def _eligible(
+    store: Store, model: CustomerModel, as_ofs: Sequence[datetime], sample: CustomerSample | None = None
+) -> pd.DataFrame:
+    """The features of the eligible customers of each moment, or of those of a sample."""
     events, zone = lake.read(store.home, lake.backend_of(store.home)), store.home.shop().time_zone
-    population = populations.everyone_at(events, as_ofs, zone).to_pandas()
+    everyone = populations.everyone_at(events, as_ofs, zone)
+    population = (everyone if sample is None else sample.of_population(everyone)).to_pandas()
     moments = population["as_of"].astype("datetime64[us]")
     features = dict.fromkeys([*(f.name for f in model.features), *(c.feature.name for c in model.eligible)])
     frame = store.historical(population.assign(as_of=moments.dt.tz_localize("UTC")), list(features))
@@ -168,26 +183,27 @@ def meets(conditions: Sequence[Condition], frame: pd.DataFrame) -> pd.Series:
 
 
 def _for_fit(
-    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
-    definitions: Mapping[str, str],
+    store: Store, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
+    sample: CustomerSample | None,
 ) -> Dataset:  # fmt: skip
     """Rows with their labels, apart from those of ``known_at``, which have none yet."""
     is_current = rows["as_of"] == known_at
-    data = _labelled(home, model, horizon_days, rows[~is_current], known_at, definitions)
+    data = _labelled(store, model, horizon_days, rows[~is_current], known_at, sample)
     current = rows[is_current].sort_values("customer_key").reset_index(drop=True)
-    totals = outcome_totals(home, model, horizon_days, rows[KEYS], known_at)
+    totals = outcome_totals(store.home, model, horizon_days, rows[KEYS], known_at, sample)
     return replace(data, current=current, totals=totals)
 
 
 def _labelled(
-    home: Home, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
-    definitions: Mapping[str, str],
+    store: Store, model: CustomerModel, horizon_days: int, rows: pd.DataFrame, known_at: datetime,
+    sample: CustomerSample | None,
 ) -> Dataset:  # fmt: skip
     """Rows with their labels as known at ``known_at``."""
-    labels = labels_of(home, model, horizon_days, rows[KEYS], known_at)
+    labels = labels_of(store.home, model, horizon_days, rows[KEYS], known_at)
     frame = rows.merge(labels, on=KEYS, validate="1:1").sort_values(["as_of", "customer_key"])
-    zone = home.shop().time_zone
-    return Dataset(model, horizon_days, frame.reset_index(drop=True), known_at, zone, definitions=definitions)
+    zone, definitions = store.home.shop().time_zone, store.definitions()
+    frame = frame.reset_index(drop=True)
+    return Dataset(model, horizon_days, frame, known_at, zone, definitions=definitions, sample=sample)
 
 
 def _matrix(columns: Sequence[Column], frame: pd.DataFrame) -> Array:
@@ -205,18 +221,19 @@ def check_enough(model: CustomerModel, data: Dataset) -> None:
         raise PatronError(
             f"{model.name} cannot be trained: no order of this shop has an amount; import a file with amounts"
         )
+    advice = "import more history" if data.sample is None else "raise PATRON_TRAINING_ROWS"
     customers = data.frame["customer_key"].nunique() if len(data.frame) else 0
     if customers < model.minimum_customers:
         raise PatronError(
             f"{model.name} cannot be trained: {customers} customers have a known outcome and it"
-            f" takes {model.minimum_customers}; import more history"
+            f" takes {model.minimum_customers}; {advice}"
         )
     with_outcome = int((data.y > 0).sum())
     fewer = min(with_outcome, len(data.y) - with_outcome) if model.kind == "probability" else with_outcome
     if fewer < model.minimum_outcomes:
         raise PatronError(
             f"{model.name} cannot be trained: {with_outcome} of {len(data.y)} outcomes are positive, and"
-            f" it takes {model.minimum_outcomes} of each kind; use another --horizon or import more history"
+            f" it takes {model.minimum_outcomes} of each kind; use another --horizon or {advice}"
         )
 
 

@@ -19,6 +19,7 @@ from models.questions.labels import days_until_order
 from models.questions.next_order import HABITS, HORIZON_DAYS, Rates, own_rhythm, repeats
 from models.spec import CustomerModel, Gate
 from training.customers.dataset import gather
+from training.customers.sample import CustomerSample
 
 MIN_CUSTOMERS = 50  # for every measure
 GATES = (
@@ -72,9 +73,8 @@ def learn(workspace: Workspace, model: CustomerModel, months: Sequence[datetime]
     if not known:
         return NextOrderFit(None, f"no month's next {HORIZON_DAYS} days are known yet")
     model_of_days = replace(model, features=HABITS, label=days_until_order)
-    frame = gather(
-        workspace.store, model_of_days, known[-1:], HORIZON_DAYS, workspace.snapshots.current
-    ).frame
+    now, sample = workspace.snapshots.current, CustomerSample.of(workspace.snapshots)
+    frame = gather(workspace.store, model_of_days, known[-1:], HORIZON_DAYS, now, sample).frame
     try:
         measures = measures_of(predictions_for(fit(frame), frame))
         why = [words for gate in GATES if gate.metric in measures and (words := gate.refusal(measures))]

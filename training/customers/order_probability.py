@@ -43,7 +43,7 @@ def with_order(home: Home, data: Dataset, money: FittedModel) -> FittedModel:
     context = data.fit_context(money.columns)
     if data.current is not None:
         rows = pd.concat([data.frame[KEYS], data.current[KEYS]])
-        totals = outcome_totals(home, question, data.horizon_days, rows, data.known_at)
+        totals = outcome_totals(home, question, data.horizon_days, rows, data.known_at, data.sample)
         context = replace(context, totals=totals)
     fitted = question.estimator().fit(x, ordered, customers, categorical, context)
     order = bounded(fitted, money.score_matrix(x), data.y)

@@ -130,7 +130,7 @@ def _run(
     evaluation = replace(results.evaluation, metrics=metrics)
     split = results.test.split.in_time_zone(shop.time_zone)
     report = replace(results.report, unused=final.unused)
-    facts = card_facts(model, split, evaluation, data.digest())
+    facts = card_facts(model, split, evaluation, data)
     words = [comparison.words for comparison in comparisons]
     tested = results.test.fitted
     influence = influence_of(tested, matrix(tested.columns, columns_of(results.test.frame)), model.kind)
@@ -140,6 +140,7 @@ def _run(
     return TrainingRun(
         parameters=_parameters(data.model, split)
         | chosen(final)
+        | ({} if data.sample is None else {"sample_share": data.sample.share})
         | ({NEXT_ORDER: waits.why} if waits else {}),
         metrics=evaluation.metrics,
         tags={

@@ -52,7 +52,7 @@ class TrainingRows:
 
 
 def training_rows(workspace: Workspace, model: CustomerModel) -> TrainingRows:
-    """The rows that training this model now would use.
+    """The rows that training this model now would use; of many customers, those of a sample.
 
     Raises:
         PatronError: the history or the outcomes do not suffice; the message says what is missing.

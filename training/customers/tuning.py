@@ -17,7 +17,6 @@ import numpy as np
 from core.calendar import day_of
 from core.errors import PatronError
 from core.progress import Progress, silent
-from features.catalogue.store import Store
 from features.workspace import Workspace
 from models.estimator import Array
 from models.estimators.contest import Blend
@@ -29,6 +28,7 @@ from training.customers.backtest import recipe_of, split_history, with_declared_
 from training.customers.dataset import gather
 from training.customers.horizon import with_horizon
 from training.customers.pipeline import settings_of, train
+from training.customers.sample import CustomerSample
 from training.customers.split import Split
 from training.evaluation.evaluate import RANKING
 from training.evaluation.slices import enough
@@ -96,7 +96,7 @@ def tune(
     usual = recipe.estimator()
     if not isinstance(usual, Trees):
         raise PatronError(f"{model.name} learns by {type(usual).__name__}, which has nothing to tune")
-    splits = inner_splits(workspace.store, recipe, parts)
+    splits = inner_splits(workspace, recipe, parts)
     measure, _ = RANKING[recipe.kind]
     search = registry.runs.begin_search(
         model.name, TrainingRun({"trials": trials, "splits": len(splits)}, {}, {})
@@ -122,20 +122,21 @@ def tune(
     )  # fmt: skip
 
 
-def inner_splits(store: Store, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
+def inner_splits(workspace: Workspace, recipe: CustomerModel, parts: Split) -> list[InnerSplit]:
     """Up to three splits, for the latest training months, each with the data known before it.
 
     Raises:
         PatronError: no month has enough outcomes.
     """
-    zone, days = store.home.shop().time_zone, parts.horizon_days
+    zone, days, store = workspace.shop.time_zone, parts.horizon_days, workspace.store
+    sample = CustomerSample.of(workspace.snapshots)
     splits: list[InnerSplit] = []
     for moment in reversed(parts.fit):
         known = [t for t in parts.fit if day_of(t, zone) + days <= day_of(moment, zone)]
         if not known or len(splits) == MAX_SPLITS:
             break
-        learnt = gather(store, recipe, known, days, moment)
-        exam = gather(store, recipe, [moment], days, parts.test)
+        learnt = gather(store, recipe, known, days, moment, sample)
+        exam = gather(store, recipe, [moment], days, parts.test, sample)
         if enough(recipe.kind, learnt.y) and enough(recipe.kind, exam.y):
             columns = learnt.columns()
             categorical = [i for i, column in enumerate(columns) if column.dtype == "string"]

@@ -145,7 +145,8 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
     def day(moment: datetime) -> int:
         return day_of(moment, zone)
 
-    frame = gather(workspace.store, test.model, test.later, test.split.horizon_days, now).frame
+    lapse_days, sample = test.split.horizon_days, test.data.sample
+    frame = gather(workspace.store, test.model, test.later, lapse_days, now, sample).frame
     days = {pd.Timestamp(t): day(t) for t in test.later}
     scores = with_scores(test.fitted, frame).assign(day=frame["as_of"].map(days))
     first, since, today = test.frame["score"].to_numpy(np.float64), day(test.split.test), day(now)
@@ -154,6 +155,5 @@ def _early_warning(workspace: Workspace, test: Backtest) -> tuple[EarlyWarning, 
         watched = endings(customers.loc[customers.index.isin(test.frame["customer_key"])], since, today)
         return early_warning.by_threshold(scores, watched, first, BEFORE_THE_END)
     orders = visits(lake.read(workspace.home, lake.backend_of(workspace.home)).known_at(now)).to_pandas()
-    lapse_days = test.split.horizon_days
     watched = silences(orders, lapse_days, since, today)
     return early_warning.by_threshold(scores, watched, first, days_before(lapse_days))

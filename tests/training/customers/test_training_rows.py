@@ -78,7 +78,7 @@ def test_the_split_is_that_of_the_training(rows: TrainingRows, prepared: Prepara
     assert moments[BETWEEN] == {*split.all} - {*split.fit, split.test}
     known = frame["label_at_test"].notna()
     assert (known == (frame["split"] == FIT)).all()
-    earlier = as_known(workspace.home, prepared.data, split.fit, split.test).y
+    earlier = as_known(workspace.store, prepared.data, split.fit, split.test).y
     assert np.array_equal(1 - earlier if prepared.complement else earlier, frame["label_at_test"][known])
 
 
