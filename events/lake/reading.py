@@ -62,7 +62,7 @@ def read(home: Home, backend: SQLBackend) -> Events:
         NothingThere: nothing was imported or simulated yet.
         PatronError: a file of the lake or the warehouse cannot be read.
     """
-    if backend.name == warehouse.ENGINE:
+    if backend.name in warehouse.ENGINES:
         return warehouse.read(home, backend)
     version, tail, merged = _sources(home)
     merges = ibis.memtable(_merge_table(merged)) if merged else None

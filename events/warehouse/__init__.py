@@ -5,14 +5,14 @@ events: features, labels and key figures are computed in the warehouse, and thei
 texts of reviews, which are read in batches.
 """
 
-from events.warehouse.backend import ENGINE, SOURCE, backend_of, connect, is_in_warehouse
+from events.warehouse.backend import ENGINES, SOURCE, backend_of, connect, is_in_warehouse
 from events.warehouse.checks import check
 from events.warehouse.columns import MappingProblem
 from events.warehouse.mapping import generation, queries_of
 from events.warehouse.tables import new_customer_ids, read, span
 
 __all__ = [
-    "ENGINE",
+    "ENGINES",
     "SOURCE",
     "MappingProblem",
     "backend_of",

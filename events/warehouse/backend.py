@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -12,13 +14,13 @@ from core.home import Home
 from core.storage import duckdb_engine
 
 if TYPE_CHECKING:
-    from core.storage.postgres_backend import PostgresBackend
+    from core.storage.warehouses.session import WarehouseSession
 
 SETTING = "PATRON_WAREHOUSE"
 SOURCE = "warehouse"
 """The source of a shop whose events are in a warehouse."""
-ENGINE = "postgres"
-"""Ibis' name of the engine of a warehouse."""
+ENGINES = ("postgres", "clickhouse")
+"""Ibis' names of the engines of warehouses."""
 
 
 def backend_of(home: Home, *, spill: bool = False) -> SQLBackend:
@@ -40,12 +42,12 @@ def is_in_warehouse(home: Home) -> bool:
     return home.settings_file.exists() and home.shop().source == SOURCE
 
 
-def connect(url: str | None) -> PostgresBackend:
+def connect(url: str | None) -> WarehouseSession:
     """A session of a warehouse.
 
     Raises:
         StoreUnavailable: the server cannot be reached, or refuses the login.
-        PatronError: there is no URL, or it is not that of a PostgreSQL.
+        PatronError: there is no URL, it is none of a warehouse, or a package is not installed.
     """
     if url is None:
         raise PatronError(
@@ -56,14 +58,50 @@ def connect(url: str | None) -> PostgresBackend:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
         raise PatronError(f"{SETTING} is no URL; use postgresql://user:password@host:port/name") from error
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise PatronError(
-            f"{SETTING} names a {parsed.get_backend_name()} database; Patron connects to PostgreSQL"
-        )
-    from core.storage import postgres
-    from core.storage.postgres_backend import PostgresBackend
+    kind = parsed.get_backend_name()
+    if kind not in _OPENERS:
+        raise PatronError(f"{SETTING} names a {kind} database; Patron connects to PostgreSQL and ClickHouse")
+    return _OPENERS[kind](parsed)
 
-    label = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
-    backend: PostgresBackend = PostgresBackend.from_connection(postgres.connect(url, label, SETTING))
+
+def _open_postgres(url: sa.URL) -> WarehouseSession:
+    from core.storage import postgres
+    from core.storage.warehouses.postgres_backend import PostgresBackend
+
+    label = _label(url, 5432)
+    address = url.render_as_string(hide_password=False)
+    backend: PostgresBackend = PostgresBackend.from_connection(postgres.connect(address, label, SETTING))
     backend.label = label
     return backend
+
+
+def _open_clickhouse(url: sa.URL) -> WarehouseSession:
+    _require("clickhouse_connect", "ClickHouse", "clickhouse")
+    from core.storage.warehouses import clickhouse_backend
+
+    secure = str(url.query.get("secure", "")).lower() in ("1", "true")
+    port = url.port or (8443 if secure else 8123)
+    return clickhouse_backend.connect(
+        _label(url, port), SETTING, host=url.host or "localhost", port=port, secure=secure,
+        username=url.username, password=url.password or "", database=url.database or "default",
+    )  # fmt: skip
+
+
+_OPENERS: Mapping[str, Callable[[sa.URL], WarehouseSession]] = {
+    "postgresql": _open_postgres,
+    "postgres": _open_postgres,
+    "clickhouse": _open_clickhouse,
+}
+
+
+def _label(url: sa.URL, port: int) -> str:
+    """A warehouse as messages name it."""
+    return f"{url.host or 'localhost'}:{url.port or port}/{url.database or ''}"
+
+
+def _require(package: str, name: str, extra: str) -> None:
+    """Raise an error unless a package is installed."""
+    if find_spec(package) is None:
+        raise PatronError(
+            f"the client of {name} is not installed; install Patron's extra `{extra}` in this environment"
+        )

@@ -12,16 +12,17 @@ from core.home import Home
 from events.identity.customer_ids import BLANKS, PLACEHOLDERS, ZEROES
 from events.taxonomy import MEANINGS
 from events.warehouse.columns import MappingProblem, column_problems
-from events.warehouse.mapping import MOMENT, TABLES, queries_of
+from events.warehouse.local_time import MOMENT
+from events.warehouse.mapping import TABLES, queries_of
 from events.warehouse.tables import source_of
 
 if TYPE_CHECKING:
-    from core.storage.postgres_backend import PostgresBackend
+    from core.storage.warehouses.session import WarehouseSession
 
 _KNOWN_KINDS = {meaning.kind for meaning in MEANINGS.values()}
 
 
-def check(home: Home, backend: PostgresBackend) -> tuple[dict[str, int], list[MappingProblem]]:
+def check(home: Home, backend: WarehouseSession) -> tuple[dict[str, int], list[MappingProblem]]:
     """The number of rows of each event table, and what is wrong with them.
 
     The rows of a table whose columns are wrong are not read.
@@ -33,7 +34,7 @@ def check(home: Home, backend: PostgresBackend) -> tuple[dict[str, int], list[Ma
     problems: list[MappingProblem] = []
     now = home.shop().now() if home.settings_file.exists() else home.wall()
     for table, query in queries_of(home, backend.dialect).items():
-        wrong = column_problems(table, backend.types_of(query))
+        wrong = column_problems(table, backend.types_of(query), backend.name)
         if not wrong:
             rows[table], wrong = _row_problems(table, source_of(table, query, backend), now, backend)
         problems += wrong
@@ -41,7 +42,7 @@ def check(home: Home, backend: PostgresBackend) -> tuple[dict[str, int], list[Ma
 
 
 def _row_problems(
-    table: str, rows: ir.Table, now: datetime, backend: PostgresBackend
+    table: str, rows: ir.Table, now: datetime, backend: WarehouseSession
 ) -> tuple[int, list[MappingProblem]]:
     """The number of rows, and what is wrong with some of them."""
     conditions = _conditions(table, rows, now)

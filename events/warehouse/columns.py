@@ -8,16 +8,64 @@ from dataclasses import dataclass
 from core.errors import PatronError
 from core.storage import sql
 from events.schema import MONEY
-from events.warehouse.mapping import MOMENT, TABLES, SourceColumn
+from events.warehouse.local_time import MOMENT
+from events.warehouse.mapping import TABLES, SourceColumn
 
-_INTEGERS = ("int2", "int4", "int8")
-_TYPES = {  # PostgreSQL's names
-    MOMENT: ("timestamptz",),
-    MONEY: ("numeric", *_INTEGERS),
-    "int64": _INTEGERS,
-    "boolean": ("bool",),
+
+@dataclass(frozen=True)
+class TypeNames:
+    """A warehouse's names of types, the first of which is the one to select.
+
+    Attributes:
+        moments: with a time zone. without_zone: moments without one.
+        decimals: exact numbers with decimals; integers are exact too.
+        in_utc: an expression that reads the column ``{}`` as a moment in UTC.
+        exact: an expression that makes an exact amount of the column ``{}``.
+    """
+
+    moments: tuple[str, ...]
+    without_zone: tuple[str, ...]
+    integers: tuple[str, ...]
+    decimals: tuple[str, ...]
+    floats: tuple[str, ...]
+    booleans: tuple[str, ...]
+    in_utc: str
+    exact: str
+
+    def suited(self, dtype: str) -> tuple[str, ...] | None:
+        """The types that suit a column; None if all do."""
+        by_dtype = {
+            MOMENT: self.moments,
+            MONEY: (*self.decimals, *self.integers),
+            "int64": self.integers,
+            "boolean": self.booleans,
+        }
+        return by_dtype.get(dtype)
+
+
+_NAMES = {
+    "postgres": TypeNames(
+        moments=("timestamptz",),
+        without_zone=("timestamp",),
+        integers=("int2", "int4", "int8"),
+        decimals=("numeric",),
+        floats=("float4", "float8"),
+        booleans=("bool",),
+        in_utc="{} AT TIME ZONE 'UTC'",
+        exact="CAST({} AS numeric(18, 4))",
+    ),
+    "clickhouse": TypeNames(
+        moments=("DateTime64", "DateTime"),
+        without_zone=(),  # its moments are those of UTC, in whatever zone it shows them
+        integers=("Int64", "Int32", "Int16", "Int8", "UInt32", "UInt16", "UInt8"),
+        decimals=("Decimal",),
+        floats=("Float64", "Float32", "BFloat16"),
+        booleans=("Bool", "UInt8"),
+        in_utc="{}",
+        exact="toDecimal64({}, 4)",
+    ),
 }
-_FLOATS = ("float4", "float8")
+"""By Ibis' name of the warehouse."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +86,19 @@ class MappingProblem:
         return cls(table, column, f"{table}.{column} {text}")
 
 
-def column_problems(table: str, present: Mapping[str, str]) -> list[MappingProblem]:
+def column_problems(table: str, present: Mapping[str, str], engine: str) -> list[MappingProblem]:
     """The columns that are missing or have a type that loses something.
 
     Args:
         present: the columns of the query, with the warehouse's names of their types.
+        engine: Ibis' name of the warehouse.
     """
-    problems = []
+    problems, names = [], _NAMES[engine]
     for name, column in TABLES[table].items():
         if name not in present:
             if column.default is None:
                 problems.append(MappingProblem.of(table, name, _missing(table, column)))
-        elif wrong := _wrong_type(name, column, present[name].partition("(")[0]):
+        elif wrong := _wrong_type(name, column, present[name], names):
             problems.append(MappingProblem.of(table, name, wrong))
     return problems
 
@@ -69,21 +118,21 @@ def _missing(table: str, column: SourceColumn) -> str:
     return f"is missing, the {column.meaning}; add it to the SELECT of warehouse/{table}.sql"
 
 
-def _wrong_type(name: str, column: SourceColumn, present: str) -> str | None:
+def _wrong_type(name: str, column: SourceColumn, present: str, names: TypeNames) -> str | None:
     """What is wrong with a type, and what to do; None if it suffices."""
-    quoted, right = sql.name(name), _TYPES.get(column.dtype)
-    if column.dtype == MOMENT and present == "timestamp":
+    quoted, suited = sql.name(name), names.suited(column.dtype)
+    if column.dtype == MOMENT and present in names.without_zone:
         return (
-            f"has no time zone; if it is in UTC, select {quoted} AT TIME ZONE 'UTC' AS {quoted}, else name"
+            f"has no time zone; if it is in UTC, select {names.in_utc.format(quoted)} AS {quoted}, else name"
             " its zone"
         )
-    if column.dtype == MONEY and present in _FLOATS:
+    if column.dtype == MONEY and present in names.floats:
         return (
-            f"is a floating-point number ({present}), which is not exact; select CAST({quoted} AS"
-            f" numeric(18, 4)) AS {quoted}"
+            f"is a floating-point number ({present}), which is not exact; select"
+            f" {names.exact.format(quoted)} AS {quoted}"
         )
-    if name == "customer_id" and present in (*_FLOATS, "numeric"):
+    if name == "customer_id" and present in (*names.floats, *names.decimals):
         return f"is a {present}, of which one id has several texts; select it as text or as an integer"
-    if right is not None and present not in right:
-        return f"has the type {present}; select it as {right[0]}"
+    if suited is not None and present not in suited:
+        return f"has the type {present}; select it as {suited[0]}"
     return None

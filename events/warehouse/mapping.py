@@ -17,6 +17,7 @@ from sqlglot import exp
 from core.errors import PatronError
 from core.home import Home
 from events.schema import MONEY
+from events.warehouse.local_time import MOMENT
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class SourceColumn:
     required: bool = False
 
 
-MOMENT = "timestamp('UTC', 6)"
 _COMMON = {
     "customer_id": SourceColumn("string", "company's id of the customer", None, required=True),
     "timestamp": SourceColumn(MOMENT, "moment at which it happened", None, required=True),

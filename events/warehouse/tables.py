@@ -5,8 +5,7 @@ The ids of customers become the keys of Patron's database, which are a temporary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
@@ -17,10 +16,11 @@ from events.identity import stored_table
 from events.schema import SCHEMAS, STORED, Events
 from events.taxonomy import MEANINGS
 from events.warehouse.columns import column_problems, require
-from events.warehouse.mapping import MOMENT, TABLES, queries_of
+from events.warehouse.local_time import MOMENT, local_time
+from events.warehouse.mapping import TABLES, queries_of
 
 if TYPE_CHECKING:
-    from core.storage.postgres_backend import PostgresBackend
+    from core.storage.warehouses.session import WarehouseSession
 
 _CUSTOMERS = {"customer_key": "int64", "customer_id": "string"}
 _EPOCH = "1970-01-01"
@@ -28,35 +28,7 @@ _KINDS = [(name, meaning.kind) for name, meaning in MEANINGS.items()]
 _CHANNELS = [(name, meaning.channel) for name, meaning in MEANINGS.items() if meaning.channel]
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=(("string", MOMENT), "timestamp(6)"))
-def _local_in_postgres(zone, moment):  # type: ignore[no-untyped-def]
-    """What the clocks of a zone show at a moment."""
-
-
-@ibis.udf.scalar.builtin(name="convert_timezone", signature=(("string", MOMENT), "timestamp(6)"))
-def _local_in_snowflake(zone, moment):  # type: ignore[no-untyped-def]
-    """What the clocks of a zone show at a moment."""
-
-
-@ibis.udf.scalar.builtin(name="datetime", signature=((MOMENT, "string"), "timestamp(6)"))
-def _local_in_bigquery(moment, zone):  # type: ignore[no-untyped-def]
-    """What the clocks of a zone show at a moment."""
-
-
-@ibis.udf.scalar.builtin(name="toTimeZone", signature=((MOMENT, "string"), "timestamp(6)"))
-def _local_in_clickhouse(moment, zone):  # type: ignore[no-untyped-def]
-    """What the clocks of a zone show at a moment."""
-
-
-_LOCAL: Mapping[str, Any] = {
-    "postgres": _local_in_postgres,
-    "snowflake": _local_in_snowflake,
-    "bigquery": lambda zone, moment: _local_in_bigquery(moment, zone),
-    "clickhouse": lambda zone, moment: _local_in_clickhouse(moment, zone),
-}
-
-
-def read(home: Home, backend: PostgresBackend) -> Events:
+def read(home: Home, backend: WarehouseSession) -> Events:
     """The event tables of a home whose lake is a warehouse, in its session; see :func:`events.lake.read`.
 
     Raises:
@@ -74,7 +46,7 @@ def read(home: Home, backend: PostgresBackend) -> Events:
     return Events(**tables)
 
 
-def new_customer_ids(home: Home, backend: PostgresBackend) -> list[str]:
+def new_customer_ids(home: Home, backend: WarehouseSession) -> list[str]:
     """The ids of customers whom Patron's database does not know, by their first event."""
     sightings = [rows.select("customer_id", at=rows.timestamp) for rows in sources_of(home, backend).values()]
     seen = ibis.union(*sightings, distinct=False) if len(sightings) > 1 else sightings[0]
@@ -84,7 +56,7 @@ def new_customer_ids(home: Home, backend: PostgresBackend) -> list[str]:
     return ids
 
 
-def span(events: Events, backend: PostgresBackend) -> tuple[int, int | None, int | None]:
+def span(events: Events, backend: WarehouseSession) -> tuple[int, int | None, int | None]:
     """The number of orders, their first day, and the last day of an order or refund."""
     lines, refunds = events.order_lines, events.refunds
     counted = lines.aggregate(orders=lines.order_id.nunique(), first=lines.day.min(), last=lines.day.max())
@@ -94,7 +66,7 @@ def span(events: Events, backend: PostgresBackend) -> tuple[int, int | None, int
     return row["orders"], row["first"], max(days, default=None)
 
 
-def sources_of(home: Home, backend: PostgresBackend) -> dict[str, ir.Table]:
+def sources_of(home: Home, backend: WarehouseSession) -> dict[str, ir.Table]:
     """The rows of the home's queries, by event table, with those columns of ``TABLES`` that they have.
 
     Raises:
@@ -104,10 +76,10 @@ def sources_of(home: Home, backend: PostgresBackend) -> dict[str, ir.Table]:
     return {name: source_of(name, query, backend) for name, query in queries.items()}
 
 
-def source_of(name: str, query: str, backend: PostgresBackend) -> ir.Table:
+def source_of(name: str, query: str, backend: WarehouseSession) -> ir.Table:
     """The rows of one query; see :func:`sources_of`."""
     present = backend.types_of(query)
-    require(column_problems(name, present))
+    require(column_problems(name, present, backend.name))
     schema = {column: of.dtype for column, of in TABLES[name].items() if column in present}
     return backend.source(query, ibis.schema(schema))
 
@@ -127,7 +99,7 @@ def event_table(name: str, rows: ir.Table, customers: ir.Table, zone: str, diale
         zone: the shop's time zone. dialect: Ibis' name of the warehouse.
     """
     known = rows.inner_join(customers, "customer_id")
-    there = _LOCAL[dialect](zone, known.timestamp)
+    there = local_time(dialect, zone, known.timestamp)
     day = there.date().delta(ibis.date(_EPOCH), unit="day").cast("int32")
     own = {"customer_key": known.customer_key, "day": day, "hour": there.hour()} | _defaults(name, known, day)
     columns = {}
@@ -136,7 +108,7 @@ def event_table(name: str, rows: ir.Table, customers: ir.Table, zone: str, diale
         if value is None:
             value = known[column] if column in known.columns else ibis.null()
         if column in TABLES[name] and TABLES[name][column].dtype == MOMENT and column in known.columns:
-            value = _LOCAL[dialect]("UTC", known[column])
+            value = local_time(dialect, "UTC", known[column])
         columns[column] = value.cast(dtype)
     return known.select(**columns)
 

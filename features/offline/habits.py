@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import ibis
 import ibis.expr.types as ir
@@ -37,6 +38,7 @@ from core.storage.database import Database
 from events import lake
 from events.schema import Events, latest
 from events.taxonomy import CARTS, VISITS
+from events.warehouse.local_time import MOMENT, local_time, local_times
 from features.offline.increments.bases import MAX_AGE
 from features.offline.increments.increment import LATE, changed
 from features.offline.snapshot_set import SnapshotSet
@@ -68,7 +70,7 @@ def write(home: Home, built: SnapshotSet, whole: bool = False) -> None:
     """
     folder, as_of = folder_of(home), built.current
     backend = lake.backend_of(home, spill=True)
-    own_zones = _own_zones(backend, built)
+    own_zones = _own_zones(built)
     zones = f"{home.shop().time_zone} {'own' if own_zones is not None else ''}"
     base = _stored_moment([folder / HOURS, folder / CHANNELS], zones)
     if base == as_of:
@@ -78,7 +80,8 @@ def write(home: Home, built: SnapshotSet, whole: bool = False) -> None:
         keys = _changed_since(home, backend, events, base, as_of)
         events = _only(events, keys)
         others = {name: [_without(folder / name, keys)] for name in (HOURS, CHANNELS)}
-    hours = _hours(backend.to_pyarrow(_active_hours(events, as_of, home.shop().time_zone, own_zones)))
+    active_hours = _active_hours(events, as_of, backend.name, home.shop().time_zone, own_zones)
+    hours = _hours(backend.to_pyarrow(active_hours))
     messages = backend.to_pyarrow(_messages(events, as_of)).to_pandas()
     known = pd.concat([messages, _contacts(home, as_of - WINDOW, as_of)])
     channels = known.groupby(["customer_key", "channel"], as_index=False)[_COUNTS].max()
@@ -150,17 +153,7 @@ def _stored_moment(paths: Sequence[Path], zones: str) -> datetime | None:
     return datetime.fromisoformat(moments.pop())
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), "timestamp('UTC')"))
-def _with_zone(zone, moment):  # type: ignore[no-untyped-def]
-    """The moment of a timestamp without a zone."""
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp('UTC')"), "timestamp"))
-def _local(zone, moment):  # type: ignore[no-untyped-def]
-    """What the clocks of a zone show at a moment."""
-
-
-def _own_zones(backend: SQLBackend, built: SnapshotSet) -> ir.Table | None:
+def _own_zones(built: SnapshotSet) -> pd.DataFrame | None:
     """The ``customer_key`` and ``zone`` of customers with a time zone, if the trait is declared."""
     for group in built.folders:
         path = built.folders[group] / f"{built.current:%Y%m%dT%H%M%SZ}.parquet"
@@ -168,24 +161,31 @@ def _own_zones(backend: SQLBackend, built: SnapshotSet) -> ir.Table | None:
             table = pq.read_table(path, columns=["customer_key", TIME_ZONE]).rename_columns(
                 ["customer_key", "zone"]
             )
-            names = backend.sql("SELECT name FROM pg_timezone_names()", schema={"name": "string"})
-            known = backend.to_pyarrow(names)["name"].to_pylist()
             rows = table.to_pandas().dropna()
             rows["zone"] = rows["zone"].str.strip()
-            rows = rows[rows["zone"].isin(set(known))]
-            return ibis.memtable(rows) if len(rows) else None
+            rows = rows[rows["zone"].isin(available_timezones())]
+            return rows if len(rows) else None
     return None
 
 
-def _active_hours(events: Events, as_of: datetime, shop_zone: str, own_zones: ir.Table | None) -> ir.Table:
-    """``customer_key``, ``hour`` and the number of ``days`` on which the customer was active in it."""
+def _active_hours(
+    events: Events, as_of: datetime, engine: str, shop_zone: str, own_zones: pd.DataFrame | None
+) -> ir.Table:
+    """``customer_key``, ``hour`` and the number of ``days`` on which the customer was active in it.
+
+    Args:
+        engine: Ibis' name of the one that has the events.
+    """
     activities = events.activities.filter(events.activities.kind.isin((*VISITS, *CARTS, *RESPONSES)))
     active = _within(latest(events.order_lines), as_of).union(_within(activities, as_of))
-    zone: ir.StringValue = ibis.literal(shop_zone)
-    if own_zones is not None:
-        active = active.left_join(own_zones, "customer_key").select("customer_key", "timestamp", "zone")
+    if own_zones is None:
+        local = local_time(engine, shop_zone, active.timestamp.cast(MOMENT))
+    else:
+        own = ibis.memtable(own_zones)
+        active = active.left_join(own, "customer_key").select("customer_key", "timestamp", "zone")
+        zones = sorted({shop_zone, *own_zones["zone"]})
         zone = active.zone.fill_null(shop_zone)
-    local = _local(zone, _with_zone("UTC", active.timestamp))
+        local = local_times(engine, zone, zones, active.timestamp.cast(MOMENT))
     by_hour = active.select("customer_key", day=local.date(), hour=local.hour()).distinct()
     return by_hour.group_by("customer_key", "hour").aggregate(days=by_hour.count())
 

@@ -11,9 +11,10 @@ import pytest
 
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
-from core.storage.postgres_backend import PostgresBackend
+from core.storage.warehouses.session import WarehouseSession
 from events.lake import shops
 from events.warehouse import SOURCE, check, connect
+from events.warehouse.columns import column_problems
 
 LINES = {
     "customer_id": "'C1'",
@@ -33,7 +34,7 @@ ACTIVITIES = {
 
 
 @pytest.fixture(scope="module")
-def session(postgres: object) -> Iterator[PostgresBackend]:
+def session(postgres: object) -> Iterator[WarehouseSession]:
     with postgres.database() as address:  # type: ignore[attr-defined]
         backend = connect(address)
         yield backend
@@ -64,7 +65,7 @@ def select(columns: dict[str, str], **others: str | None) -> str:
     return "SELECT " + ", ".join(f"{value} AS {name}" for name, value in chosen.items())
 
 
-def test_queries_that_suffice(session: PostgresBackend, home: Home) -> None:
+def test_queries_that_suffice(session: WarehouseSession, home: Home) -> None:
     write(home, order_lines=select(LINES) + ";\n-- the end", activities=select(ACTIVITIES))
     assert check(home, session) == ({"order_lines": 1, "activities": 1}, [])
 
@@ -94,7 +95,7 @@ def test_queries_that_suffice(session: PostgresBackend, home: Home) -> None:
     ],
 )
 def test_a_problem_is_one_sentence(
-    session: PostgresBackend, home: Home, table: str, column: str, value: str | None, sentence: str
+    session: WarehouseSession, home: Home, table: str, column: str, value: str | None, sentence: str
 ) -> None:
     columns = {"order_lines": LINES, "activities": ACTIVITIES}
     queries = {
@@ -107,7 +108,7 @@ def test_a_problem_is_one_sentence(
     assert problem.text.startswith(f"{table}.{column} {sentence}")
 
 
-def test_messages_that_are_repeated(session: PostgresBackend, home: Home) -> None:
+def test_messages_that_are_repeated(session: WarehouseSession, home: Home) -> None:
     row = select(LINES, message_id="'m1'")
     write(home, order_lines=f"{row} UNION ALL {row} UNION ALL {select(LINES, message_id='NULL')}")
     rows, problems = check(home, session)
@@ -132,14 +133,14 @@ def test_messages_that_are_repeated(session: PostgresBackend, home: Home) -> Non
     ],
 )
 def test_files_that_are_no_mapping(
-    session: PostgresBackend, home: Home, queries: dict[str, str], message: str
+    session: WarehouseSession, home: Home, queries: dict[str, str], message: str
 ) -> None:
     write(home, **queries)
     with pytest.raises(PatronError, match=message):
         check(home, session)
 
 
-def test_an_error_quotes_no_value(session: PostgresBackend, home: Home) -> None:
+def test_an_error_quotes_no_value(session: WarehouseSession, home: Home) -> None:
     write(home, order_lines=select(LINES, quantity="'Ada Lovelace'::text::int"))
     with pytest.raises(PatronError, match="failed at a query") as caught:
         check(home, session)
@@ -147,11 +148,41 @@ def test_an_error_quotes_no_value(session: PostgresBackend, home: Home) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "present", "sentence"),
+    [
+        ("timestamp", "Date", "has the type Date; select it as DateTime64"),
+        (
+            "amount",
+            "Float64",
+            "is a floating-point number (Float64), which is not exact; select toDecimal64(",
+        ),
+        ("quantity", "String", "has the type String; select it as Int64"),
+        ("customer_id", "Decimal", "is a Decimal, of which one id has several texts"),
+    ],
+)
+def test_types_of_clickhouse(column: str, present: str, sentence: str) -> None:
+    right = {
+        "customer_id": "UInt32",
+        "timestamp": "DateTime",
+        "received_at": "DateTime64",
+        "quantity": "UInt8",
+    }
+    right |= {"amount": "Decimal"}
+    assert not column_problems("order_lines", right, "clickhouse")
+    (problem,) = column_problems("order_lines", right | {column: present}, "clickhouse")
+    assert problem.text.startswith(f"order_lines.{column} {sentence}")
+
+
+@pytest.mark.parametrize(
     ("url", "message"),
     [
         (None, "set PATRON_WAREHOUSE to its URL"),
         ("warehouse", "PATRON_WAREHOUSE is no URL"),
-        ("snowflake://me:secret@account/db", "names a snowflake database; Patron connects to PostgreSQL"),
+        (
+            "mysql://me:secret@account/db",
+            "names a mysql database; Patron connects to PostgreSQL and ClickHouse",
+        ),
+        ("clickhouse://me:secret@127.0.0.1:1/db", "does not answer; see that the server runs"),
         ("postgresql://me:secret@127.0.0.1:1/db", "see that the server runs and PATRON_WAREHOUSE is right"),
     ],
 )

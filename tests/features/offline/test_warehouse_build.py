@@ -1,25 +1,21 @@
-"""A build whose lake is a real PostgreSQL: every value is that of DuckDB over the same shop."""
+"""Builds whose lake is a real PostgreSQL or ClickHouse: each value is that of DuckDB over the same shop."""
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import csv
 
 from backup import create, restore
 from benchmarks.engines import differing
@@ -31,7 +27,7 @@ from core.storage.database import Database
 from events import lake
 from events.identity import Identity
 from events.lake import shops
-from events.schema import MONEY, SCHEMAS
+from events.schema import SCHEMAS
 from events.warehouse import SOURCE, queries_of
 from features.catalogue.store import Store
 from features.groups import purchases, trait_values
@@ -40,40 +36,25 @@ from features.offline import build, populations
 from features.offline.snapshot_set import SnapshotSet
 from models.questions import MODELS, OPTIONAL
 from models.questions.outcomes import KEYS, labels_of
+from tests.features.offline.warehouses import Warehouse, copy_events, warehouse_of
 
 pytestmark = pytest.mark.slow
-TYPES = {"int64": "bigint", "boolean": "boolean", "timestamp(6)": "timestamptz", MONEY: "numeric(18, 4)"}
+ON_POSTGRES = pytest.mark.parametrize("company", ["postgres"], indirect=True)
+ON_CLICKHOUSE = pytest.mark.parametrize("company", ["clickhouse"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["postgres", "clickhouse"])
+def company(request: pytest.FixtureRequest, postgres: PostgresServer, shop: Home) -> Iterator[Warehouse]:
+    """A company's warehouse with the events of the simulated shop."""
+    with warehouse_of(request.param, postgres) as warehouse:
+        copy_events(shop, warehouse)
+        yield warehouse
 
 
 @pytest.fixture(scope="module")
-def address(postgres: PostgresServer, shop: Home) -> Iterator[str]:
-    """A company's database with the events of the simulated shop."""
-    with postgres.database() as url:
-        with psycopg.connect(url) as connection:
-            copy_events(shop, connection)
-        yield url
-
-
-def copy_events(shop: Home, connection: psycopg.Connection[Any]) -> None:
-    """Copy the events of a shop into tables of a company, with its own ids of customers."""
-    local, ids = lake.connect(), ibis.memtable(Identity(shop).table())
-    for name, table in lake.read(shop, local).items():
-        rows = local.to_pyarrow(table.inner_join(ids, "customer_key"))
-        columns_of_patron = {"customer_key", "day", "hour", "replaced_at"} & set(rows.column_names)
-        rows = rows.drop_columns(list(columns_of_patron))
-        columns = [f'"{c}" {TYPES.get(SCHEMAS[name].get(c, ""), "text")}' for c in rows.column_names]
-        content = io.BytesIO()
-        csv.write_csv(rows, content, csv.WriteOptions(include_header=False))
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE {name} ({', '.join(columns)})".encode())
-            with cursor.copy(f"COPY {name} FROM STDIN (FORMAT csv)".encode()) as copy:
-                copy.write(content.getvalue())
-
-
-@pytest.fixture(scope="module")
-def home(address: str, shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(company: Warehouse, shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose lake is the company's database, with the clock of the simulated shop."""
-    made = Home(tmp_path_factory.mktemp("warehouse") / "home", warehouse=address)
+    made = Home(tmp_path_factory.mktemp("warehouse") / "home", warehouse=company.address)
     settings = shop.shop()
     shops.begin_live(made, settings.time_zone, settings.currency, SOURCE)
     made.write_shop(replace(settings, source=SOURCE))
@@ -85,19 +66,15 @@ def home(address: str, shop: Home, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def interrupted(home: Home, address: str) -> set[Path]:
-    """The files of the snapshots when the database ended its connections in the middle of a build."""
+def interrupted(home: Home, company: Warehouse) -> set[Path]:
+    """The files of the snapshots when the warehouse ended its sessions in the middle of a build."""
 
-    def end_connections(message: str, _done: float) -> None:
+    def end_sessions(message: str, _done: float) -> None:
         if message.startswith("segments as of"):
-            with psycopg.connect(address, autocommit=True) as connection:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
+            company.end_sessions()
 
     with pytest.raises(StoreUnavailable, match="ended the connection; run the command again"):
-        build.build(home, False, end_connections)
+        build.build(home, False, end_sessions)
     return snapshot_files(home)
 
 
@@ -186,6 +163,7 @@ def test_nulls_of_a_single_column_are_rows(home: Home) -> None:
         assert Counter(read) == Counter(table.to_pyarrow()["value"].to_pylist())
 
 
+@ON_POSTGRES
 def test_a_warehouse_may_have_orders_only(home: Home, tmp_path: Path) -> None:
     orders = Home(tmp_path / "home", warehouse=home.warehouse)
     settings = home.shop()
@@ -197,6 +175,20 @@ def test_a_warehouse_may_have_orders_only(home: Home, tmp_path: Path) -> None:
     backend = lake.backend_of(orders)
     customers = backend.to_pyarrow(lake.read(orders, backend).order_lines.customer_key.nunique()).as_py()
     assert len(built.table(purchases, built.current)) == customers > 0
+
+
+@ON_CLICKHOUSE
+def test_clickhouse_refuses_a_wrong_password_and_a_wrong_name(home: Home, company: Warehouse) -> None:
+    address = company.address.replace("open-sesame", "close-sesame")
+    with pytest.raises(StoreUnavailable, match="refuses the login; see that") as caught:
+        lake.backend_of(replace(home, warehouse=address))
+    assert "sesame" not in str(caught.value)
+    backend = lake.backend_of(home)
+    with pytest.raises(PatronError, match="refuses a query: Unknown expression identifier `sku`"):
+        backend.types_of("SELECT sku FROM order_lines")
+    with pytest.raises(PatronError, match=r"failed at a query \(CANNOT_PARSE_TEXT, 6\)") as caught:
+        backend.types_of("SELECT toInt64('Ada Lovelace') AS amount")
+    assert "Ada" not in str(caught.value)
 
 
 def test_own_sql_is_translated(built_there: SnapshotSet, home: Home, shop: Home) -> None:
@@ -220,13 +212,14 @@ def test_single_customers_are_not_read_there(built_there: SnapshotSet, home: Hom
         lake.read(home, lake.connect())
 
 
+@ON_POSTGRES
 def test_a_restored_home_reads_the_same_warehouse(
-    built_there: SnapshotSet, home: Home, tmp_path: Path
+    built_there: SnapshotSet, home: Home, company: Warehouse, tmp_path: Path
 ) -> None:
     create.create(home, tmp_path / "backup")
     restored = Home(tmp_path / "restored", warehouse=home.warehouse)
     restore.restore(tmp_path / "backup", restored)
-    assert queries_of(restored, "postgres") == queries_of(home, "postgres")
+    assert queries_of(restored, company.dialect) == queries_of(home, company.dialect)
     assert build.build(restored, monthly=False).folders.keys() == built_there.folders.keys()
     assert Identity(restored).table().equals(Identity(home).table())
 
@@ -234,20 +227,19 @@ def test_a_restored_home_reads_the_same_warehouse(
 def test_the_next_build_reads_what_is_new(
     built_there: SnapshotSet,
     home: Home,
-    address: str,
+    company: Warehouse,
     copy_into: Callable[[Home, Path], Home],
     tmp_path: Path,
 ) -> None:
     """A new customer orders an hour after the build."""
-    home = replace(copy_into(home, tmp_path / "home"), warehouse=address)
+    home = replace(copy_into(home, tmp_path / "home"), warehouse=company.address)
     before, customers = snapshot_files(home), len(Identity(home).table())
     placed = built_there.current + timedelta(hours=1)
-    with psycopg.connect(address) as connection:
-        connection.execute(
-            'INSERT INTO order_lines (customer_id, "timestamp", received_at, order_id, quantity, amount)'
-            " VALUES ('somebody new', %s, %s, 'N1', 1, 99.5)",
-            [placed, placed],
-        )
+    moment = f"'{placed:%Y-%m-%d %H:%M:%S}+00:00'"
+    company.execute(
+        'INSERT INTO order_lines (customer_id, "timestamp", received_at, order_id, quantity, amount)'
+        f" VALUES ('somebody new', {moment}, {moment}, 'N1', 1, 99.5)"
+    )
     home.write_shop(replace(home.shop(), clock=Clock(placed + timedelta(hours=1))))
     later = build.build(home, monthly=False)
     key = Identity(home).keys(["somebody new"])["somebody new"]

@@ -1,13 +1,37 @@
 SELECT
   "t3"."customer_key" AS "customer_key",
-  toTimeZone("t2"."timestamp", 'UTC') AS "timestamp",
-  toTimeZone("t2"."received_at", 'UTC') AS "received_at",
-  CAST(DATE_DIFF(DAY, toDate('1970-01-01'), toDate(toTimeZone("t2"."timestamp", 'Europe/Berlin'))) AS Nullable(Int32)) AS "day",
+  addSeconds(
+    toTimeZone("t2"."timestamp", 'UTC'),
+    timeZoneOffset(toTimeZone("t2"."timestamp", 'UTC'))
+  ) AS "timestamp",
+  addSeconds(
+    toTimeZone("t2"."received_at", 'UTC'),
+    timeZoneOffset(toTimeZone("t2"."received_at", 'UTC'))
+  ) AS "received_at",
+  CAST(DATE_DIFF(
+    DAY,
+    toDate('1970-01-01'),
+    toDate(
+      addSeconds(
+        toTimeZone("t2"."timestamp", 'UTC'),
+        timeZoneOffset(toTimeZone("t2"."timestamp", 'Europe/Berlin'))
+      )
+    )
+  ) AS Nullable(Int32)) AS "day",
   COALESCE(
     "t2"."order_id",
     CONCAT(
       CONCAT(CAST("t3"."customer_key" AS Nullable(String)), '-'),
-      CAST(CAST(DATE_DIFF(DAY, toDate('1970-01-01'), toDate(toTimeZone("t2"."timestamp", 'Europe/Berlin'))) AS Nullable(Int32)) AS Nullable(String))
+      CAST(CAST(DATE_DIFF(
+        DAY,
+        toDate('1970-01-01'),
+        toDate(
+          addSeconds(
+            toTimeZone("t2"."timestamp", 'UTC'),
+            timeZoneOffset(toTimeZone("t2"."timestamp", 'Europe/Berlin'))
+          )
+        )
+      ) AS Nullable(Int32)) AS Nullable(String))
     )
   ) AS "order_id",
   "t2"."product_id" AS "product_id",
@@ -15,7 +39,10 @@ SELECT
   "t2"."quantity" AS "quantity",
   "t2"."amount" AS "amount",
   "t2"."discount" AS "discount",
-  toTimeZone("t2"."replaced_at", 'UTC') AS "replaced_at"
+  addSeconds(
+    toTimeZone("t2"."replaced_at", 'UTC'),
+    timeZoneOffset(toTimeZone("t2"."replaced_at", 'UTC'))
+  ) AS "replaced_at"
 FROM "source" AS "t2"
 INNER JOIN "customers" AS "t3"
   ON "t2"."customer_id" = "t3"."customer_id";
