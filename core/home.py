@@ -53,7 +53,11 @@ class Tiers:
 
 @dataclass(frozen=True)
 class Shop:
-    """The settings of a home: source of the events, time zone, currency, clock and rule for tier A."""
+    """The settings of a home: source of the events, time zone, currency, clock and rule for tier A.
+
+    Attributes:
+        approximate: whether medians may be approximate, where a warehouse has no exact one.
+    """
 
     source: str
     time_zone: str
@@ -61,6 +65,7 @@ class Shop:
     clock: Clock
     tiers: Tiers = Tiers()
     traits: tuple[TraitDeclaration, ...] = ()
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -263,6 +268,7 @@ class Home:
             f"# Everything that asks for the present reads this clock.\n[clock]\n{clock}\n\n"
             "# Value tier A: who bring this share of a year's net revenue, or this share of the customers.\n"
             f"[tier_a]\nof = {json.dumps(shop.tiers.of)}\nshare = {shop.tiers.share}\n"
+            + ("\n[warehouse]\napproximate = true\n" if shop.approximate else "")
             + traits.render(shop.traits or self.traits())
         )
         self.path.mkdir(0o700, parents=True, exist_ok=True)
@@ -278,4 +284,5 @@ def _parse(text: bytes) -> Shop:
     shop = settings["shop"]
     tiers = Tiers(**settings.get("tier_a", {}))
     declared = traits.parse(settings.get("traits", {}))
-    return Shop(shop["source"], shop["time_zone"], shop["currency"], clock, tiers, declared)
+    approximate = bool(settings.get("warehouse", {}).get("approximate", False))
+    return Shop(shop["source"], shop["time_zone"], shop["currency"], clock, tiers, declared, approximate)

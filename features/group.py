@@ -81,10 +81,17 @@ class Feature:
 
     @cached_property
     def _definition(self) -> str:
+        return digest(self.expression())
+
+    def expression(self) -> ir.Table:
+        """The feature as a query of event tables without data."""
         population = ibis.table(POPULATION, name="population")
-        expression = self.group.compute(Events.unbound(), population, [self])
-        sql = str(ibis.to_sql(expression, dialect="duckdb"))
-        return hashlib.sha256(sql.encode()).hexdigest()
+        return self.group.compute(Events.unbound(), population, [self])
+
+
+def digest(expression: ir.Table) -> str:
+    """SHA-256 of an expression's SQL."""
+    return hashlib.sha256(str(ibis.to_sql(expression, dialect="duckdb")).encode()).hexdigest()
 
 
 class FeatureGroup:
@@ -179,12 +186,8 @@ class FeatureGroup:
             result = result.left_join(values, KEYS).select(
                 *(result[c] for c in result.columns), *(values[f.name] for f in members)
             )
-        filled = {
-            f.name: result[f.name].fill_null(f.missing)
-            for fs in by_table.values()
-            for f in fs
-            if f.missing is not None
-        }
+        aggregated = [f for members in by_table.values() for f in members if f.missing is not None]
+        filled = {f.name: result[f.name].fill_null(f.missing) for f in aggregated}
         result = result.mutate(**filled) if filled else result
         for feature in wanted:
             result = self.with_derived(result, feature)

@@ -54,11 +54,11 @@ def update_from_warehouse(home: Home, backend: SQLBackend) -> None:
     """
     if not warehouse.is_in_warehouse(home):
         return
-    queries, time_zone = warehouse.queries_of(home, backend.dialect), home.shop().time_zone
+    queries = warehouse.queries_of(home, backend.dialect)
     Identity(home).assign(warehouse.new_customer_ids(home, backend))
     counts = staging.days(*warehouse.span(warehouse.read(home, backend), backend))
     with versions.writing(home):
-        versions.amend(home, counts | {"generation": warehouse.generation(queries, time_zone)})
+        versions.amend(home, counts | {"generation": warehouse.generation(queries, home.shop())})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ibis.backends.sql import SQLBackend
 from core.errors import PatronError
 from core.home import Home
 from core.storage import duckdb_engine
+from core.storage.warehouses import medians
 
 if TYPE_CHECKING:
     from core.storage.warehouses.session import WarehouseSession
@@ -33,7 +34,14 @@ def backend_of(home: Home, *, spill: bool = False) -> SQLBackend:
         PatronError: there is no shop, or its warehouse cannot be used.
     """
     if is_in_warehouse(home):
-        return connect(home.warehouse)
+        backend = connect(home.warehouse)
+        backend.approximate = home.shop().approximate
+        if backend.approximate and backend.name not in medians.WITHOUT:
+            raise PatronError(
+                f"{home.settings_file} permits approximate medians, but this warehouse has exact ones; remove"
+                " approximate from [warehouse], and train the models again"
+            )
+        return backend
     return duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY) if spill else duckdb_engine.connect()
 
 

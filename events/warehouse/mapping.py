@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 
 from core.errors import PatronError
-from core.home import Home
+from core.home import Home, Shop
 from events.schema import MONEY
 from events.warehouse.local_time import MOMENT
 
@@ -141,7 +141,7 @@ def one_select(text: str, dialect: str) -> str:
     return statements[0].sql(dialect)
 
 
-def generation(queries: Mapping[str, str], time_zone: str) -> str:
-    """A digest of the queries and of the shop's days; snapshots are stored under it."""
-    text = repr((sorted(queries.items()), time_zone))
+def generation(queries: Mapping[str, str], shop: Shop) -> str:
+    """A digest of the queries, the shop's days and the choice of medians; snapshots are stored under it."""
+    text = repr((sorted(queries.items()), shop.time_zone)) + ("approximate" if shop.approximate else "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 from ibis.backends.sql import SQLBackend
 
 from core.storage import sql
+from core.storage.warehouses import medians
 
 
 class WarehouseSession(SQLBackend):  # type: ignore[misc]
@@ -25,9 +26,11 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
 
     Attributes:
         label: the server and the database, for messages.
+        approximate: whether the shop permits approximate medians, see :mod:`core.storage.warehouses.medians`.
     """
 
     label = ""
+    approximate = False
 
     def begin(self) -> None:
         """Prepare the session for its first statement."""
@@ -127,7 +130,8 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
 
     def _typed(self, table: ir.Table) -> str:
         """The query of a table, with the types that Ibis declares; a sum of integers has another."""
-        return f"SELECT {self._casts(table.schema())} FROM ({self.compile(table)}) AS result"
+        query = self.compile(medians.suited(table, self.name, self.approximate))
+        return f"SELECT {self._casts(table.schema())} FROM ({query}) AS result"
 
     def _casts(self, schema: ibis.Schema) -> str:
         columns = ((sql.name(name), dtype) for name, dtype in schema.items())

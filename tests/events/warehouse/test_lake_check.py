@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -191,6 +192,14 @@ def test_addresses_that_lead_nowhere(url: str | None, message: str, tmp_path: Pa
         connect(url)
     assert "secret" not in str(caught.value)
     assert isinstance(caught.value, StoreUnavailable) == (url is not None and ":1/" in url)
+
+
+def test_the_client_of_clickhouse_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "clickhouse_connect", None)
+    with pytest.raises(
+        PatronError, match="the client of ClickHouse is not installed; install Patron's extra"
+    ):
+        connect("clickhouse://me@127.0.0.1/db")
 
 
 def test_the_command_lists_problems_and_ends_with_code_3(

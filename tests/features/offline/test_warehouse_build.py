@@ -164,6 +164,14 @@ def test_nulls_of_a_single_column_are_rows(home: Home) -> None:
 
 
 @ON_POSTGRES
+def test_approximate_medians_are_refused_where_there_are_exact_ones(home: Home, tmp_path: Path) -> None:
+    approximate = Home(tmp_path / "home", warehouse=home.warehouse)
+    approximate.write_shop(replace(home.shop(), approximate=True))
+    with pytest.raises(PatronError, match="remove approximate from"):
+        lake.backend_of(approximate)
+
+
+@ON_POSTGRES
 def test_a_warehouse_may_have_orders_only(home: Home, tmp_path: Path) -> None:
     orders = Home(tmp_path / "home", warehouse=home.warehouse)
     settings = home.shop()

@@ -8,28 +8,32 @@ from __future__ import annotations
 from pathlib import Path
 
 import ibis
-import ibis.common.exceptions
 import pytest
 
+from core.errors import PatronError
+from core.home import Clock, Home, Shop
+from core.storage.warehouses import medians
 from events.schema import POPULATION, Events
+from events.warehouse import SOURCE
 from events.warehouse.mapping import TABLES
 from events.warehouse.tables import event_table
+from features.catalogue.definitions import definitions as of_home
 from features.groups import GROUPS
 from features.groups.purchases import median_gap_days, orders_90d, purchases
 
 FOLDER = Path(__file__).parent / "warehouse_sql"
 DIALECTS = ("bigquery", "clickhouse", "snowflake")
-WITHOUT_EXACT_MEDIAN = {"bigquery": {"purchases", "segments"}}
 
 
 def compiled(dialect: str) -> str:
-    """The order lines of a company, and features with a window and, where it is exact, a median."""
+    """The order lines of a company, and features with a window and a median, approximate where need be."""
     rows = {name: column.dtype for name, column in TABLES["order_lines"].items()}
     customers = ibis.table({"customer_key": "int64", "customer_id": "string"}, name="customers")
     source = ibis.table(rows, name="source")
     lines = event_table("order_lines", source, customers, "Europe/Berlin", dialect)
-    wanted = [orders_90d] if dialect in WITHOUT_EXACT_MEDIAN else [orders_90d, median_gap_days]
-    values = purchases.compute(Events.unbound(), ibis.table(POPULATION, name="population"), wanted)
+    population = ibis.table(POPULATION, name="population")
+    values = purchases.compute(Events.unbound(), population, [orders_90d, median_gap_days])
+    values = medians.suited(values, dialect, approximate=True)
     return "\n\n".join(f"{ibis.to_sql(table, dialect=dialect)};" for table in (lines, values)) + "\n"
 
 
@@ -39,14 +43,30 @@ def test_sql_is_that_of_the_file(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_group_compiles_unless_it_needs_an_exact_median(dialect: str) -> None:
-    population, refused = ibis.table(POPULATION, name="population"), {}
+def test_every_group_compiles(dialect: str) -> None:
+    population = ibis.table(POPULATION, name="population")
     for group in GROUPS:
-        try:
-            ibis.to_sql(group.compute(Events.unbound(), population), dialect=dialect)
-        except ibis.common.exceptions.OperationNotDefinedError as error:
-            refused[group.name] = "'Median'" in str(error)
-    assert refused == dict.fromkeys(WITHOUT_EXACT_MEDIAN.get(dialect, ()), True)
+        values = group.compute(Events.unbound(), population)
+        assert ibis.to_sql(medians.suited(values, dialect, approximate=True), dialect=dialect)
+
+
+def test_an_exact_median_is_refused_by_name_where_there_is_none() -> None:
+    values = purchases.compute(Events.unbound(), ibis.table(POPULATION, name="population"))
+    with pytest.raises(PatronError, match="BigQuery has no exact median, which median_gap_days needs; write"):
+        medians.suited(values, "bigquery", approximate=False)
+    assert medians.suited(values, "snowflake", approximate=False) is values
+
+
+def test_an_approximate_median_has_another_definition(tmp_path: Path) -> None:
+    definitions = []
+    for name, approximate in (("exact", False), ("approximate", True)):
+        home = Home(tmp_path / name)
+        home.write_shop(Shop(SOURCE, "UTC", "EUR", Clock(), approximate=approximate))
+        assert home.shop().approximate == approximate
+        definitions.append(of_home(home))
+    changed = {name for name, definition in definitions[0].items() if definitions[1][name] != definition}
+    assert {"median_gap_days", "overdue_ratio"} <= changed
+    assert {"orders_total", "longest_gap_days", "country"}.isdisjoint(changed)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,67 @@ FROM `source` AS `t2`
 INNER JOIN `customers` AS `t3`
   ON `t2`.`customer_id` = `t3`.`customer_id`;
 
+WITH `t8` AS (
+  SELECT
+    `t7`.`customer_key`,
+    `t7`.`as_of`,
+    `t7`.`order_id`,
+    MAX(`t7`.`days_ago`) AS `days_ago`,
+    MIN(`t7`.`day`) AS `day`,
+    SUM(`t7`.`amount`) AS `amount`,
+    SUM(`t7`.`quantity`) AS `items`
+  FROM (
+    SELECT
+      `t6`.`customer_key`,
+      `t6`.`as_of`,
+      `t6`.`as_of_day`,
+      `t6`.`timestamp`,
+      `t6`.`received_at`,
+      `t6`.`day`,
+      `t6`.`order_id`,
+      `t6`.`product_id`,
+      `t6`.`category`,
+      `t6`.`quantity`,
+      `t6`.`amount`,
+      `t6`.`discount`,
+      `t6`.`as_of_day` - `t6`.`day` AS `days_ago`
+    FROM (
+      SELECT
+        `t2`.`customer_key`,
+        `t2`.`as_of`,
+        `t2`.`as_of_day`,
+        `t3`.`timestamp`,
+        `t3`.`received_at`,
+        `t3`.`day`,
+        `t3`.`order_id`,
+        `t3`.`product_id`,
+        `t3`.`category`,
+        `t3`.`quantity`,
+        `t3`.`amount`,
+        `t3`.`discount`
+      FROM `population` AS `t2`
+      INNER JOIN `order_lines` AS `t3`
+        ON `t2`.`customer_key` = `t3`.`customer_key`
+    ) AS `t6`
+    WHERE
+      `t6`.`timestamp` < `t6`.`as_of` AND `t6`.`received_at` <= `t6`.`as_of`
+  ) AS `t7`
+  GROUP BY
+    1,
+    2,
+    3
+)
 SELECT
-  `t11`.`customer_key`,
-  `t11`.`as_of`,
-  COALESCE(`t11`.`orders_90d`, 0) AS `orders_90d`
+  `t16`.`customer_key`,
+  `t16`.`as_of`,
+  COALESCE(`t16`.`orders_90d`, 0) AS `orders_90d`,
+  `t16`.`median_gap_days`
 FROM (
   SELECT
     `t5`.`customer_key`,
     `t5`.`as_of`,
-    `t10`.`orders_90d`
+    `t11`.`orders_90d`,
+    `t15`.`median_gap_days`
   FROM (
     SELECT
       `t0`.`customer_key`,
@@ -37,62 +89,44 @@ FROM (
   ) AS `t5`
   LEFT OUTER JOIN (
     SELECT
-      `t8`.`customer_key`,
-      `t8`.`as_of`,
-      COUNTIF(`t8`.`days_ago` <= 90) AS `orders_90d`
-    FROM (
-      SELECT
-        `t7`.`customer_key`,
-        `t7`.`as_of`,
-        `t7`.`order_id`,
-        MAX(`t7`.`days_ago`) AS `days_ago`,
-        MIN(`t7`.`day`) AS `day`,
-        SUM(`t7`.`amount`) AS `amount`,
-        SUM(`t7`.`quantity`) AS `items`
-      FROM (
-        SELECT
-          `t6`.`customer_key`,
-          `t6`.`as_of`,
-          `t6`.`as_of_day`,
-          `t6`.`timestamp`,
-          `t6`.`received_at`,
-          `t6`.`day`,
-          `t6`.`order_id`,
-          `t6`.`product_id`,
-          `t6`.`category`,
-          `t6`.`quantity`,
-          `t6`.`amount`,
-          `t6`.`discount`,
-          `t6`.`as_of_day` - `t6`.`day` AS `days_ago`
-        FROM (
-          SELECT
-            `t2`.`customer_key`,
-            `t2`.`as_of`,
-            `t2`.`as_of_day`,
-            `t3`.`timestamp`,
-            `t3`.`received_at`,
-            `t3`.`day`,
-            `t3`.`order_id`,
-            `t3`.`product_id`,
-            `t3`.`category`,
-            `t3`.`quantity`,
-            `t3`.`amount`,
-            `t3`.`discount`
-          FROM `population` AS `t2`
-          INNER JOIN `order_lines` AS `t3`
-            ON `t2`.`customer_key` = `t3`.`customer_key`
-        ) AS `t6`
-        WHERE
-          `t6`.`timestamp` < `t6`.`as_of` AND `t6`.`received_at` <= `t6`.`as_of`
-      ) AS `t7`
-      GROUP BY
-        1,
-        2,
-        3
-    ) AS `t8`
+      `t9`.`customer_key`,
+      `t9`.`as_of`,
+      COUNTIF(`t9`.`days_ago` <= 90) AS `orders_90d`
+    FROM `t8` AS `t9`
     GROUP BY
       1,
       2
-  ) AS `t10`
-    ON `t5`.`customer_key` = `t10`.`customer_key` AND `t5`.`as_of` = `t10`.`as_of`
-) AS `t11`;
+  ) AS `t11`
+    ON `t5`.`customer_key` = `t11`.`customer_key` AND `t5`.`as_of` = `t11`.`as_of`
+  LEFT OUTER JOIN (
+    SELECT
+      `t13`.`customer_key`,
+      `t13`.`as_of`,
+      CAST(APPROX_QUANTILES(`t13`.`gap_days`, 2)[offset(1)] AS FLOAT64) AS `median_gap_days`
+    FROM (
+      SELECT
+        *
+      FROM (
+        SELECT
+          `t9`.`customer_key`,
+          `t9`.`as_of`,
+          `t9`.`order_id`,
+          `t9`.`days_ago`,
+          `t9`.`day`,
+          `t9`.`amount`,
+          `t9`.`items`,
+          LAG(`t9`.`days_ago`) OVER (
+            PARTITION BY `t9`.`customer_key`, `t9`.`as_of`
+            ORDER BY `t9`.`days_ago` DESC, `t9`.`order_id` ASC
+          ) - `t9`.`days_ago` AS `gap_days`
+        FROM `t8` AS `t9`
+      ) AS `t12`
+      WHERE
+        `t12`.`gap_days` IS NOT NULL
+    ) AS `t13`
+    GROUP BY
+      1,
+      2
+  ) AS `t15`
+    ON `t5`.`customer_key` = `t15`.`customer_key` AND `t5`.`as_of` = `t15`.`as_of`
+) AS `t16`;
