@@ -41,7 +41,8 @@ tests fail, instead of skipping, if a program such as PostgreSQL or Redis is mis
 | file in the home | settings |
 |---|---|
 | `home.toml` | the shop's `source`, `time_zone` and `currency`; `frozen_at` of the clock; \
-[tier A](segments.md#value-tier-a); under `[warehouse]`, `approximate` [medians](operating.md#a-lake-in-a-warehouse) |
+[tier A](segments.md#value-tier-a); under `[warehouse]`, `approximate` \
+[medians](operating.md#a-lake-in-a-warehouse) |
 | `actions.toml` | [actions and rules](actions.md) |
 | `audiences.toml` | audiences that [requests saved](rules.md#audiences) |
 | `deliveries.toml` | [files that are delivered each day](marketing.md#deliveries) |
