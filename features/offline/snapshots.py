@@ -22,12 +22,13 @@ from core.progress import Progress, silent
 from core.settings import FeatureSettings
 from events import lake
 from events.identity import Identity
+from events.warehouse import is_in_warehouse
 from features import frames
 from features.group import Feature, FeatureGroup, compute
 from features.groups import features_of, groups_of
 from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
-from features.offline.engines import BuildEngine, DuckDbBuild, engine_of
+from features.offline.engines import BuildEngine, engine_of
 from features.offline.engines.groups import GroupBuild
 from features.offline.increments import bases
 from features.offline.increments.advance import Advance
@@ -116,7 +117,7 @@ def build(
     groups = groups_of(home)
     engine = engine or engine_of(home)
     base = bases.Base(None, "all customers")
-    if isinstance(engine, DuckDbBuild):
+    if not is_in_warehouse(home):  # whose rows may change without a new time of arrival
         base = bases.choose(home, groups, folders_of(home), as_ofs)
     folders = store(home, as_ofs, progress, engine, base.moment)
     for old in home.snapshots.iterdir():

@@ -8,7 +8,7 @@ everyone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -79,6 +79,9 @@ class Advance:
         Args:
             reading: the groups that read features of others, which are stored; else the others.
         """
+        self.build.engine.write([*self._snapshots(reading)])
+
+    def _snapshots(self, reading: bool) -> Iterator[GroupSnapshots]:
         for group in self.build.groups:
             paths = [self.build.path(group, moment) for moment in self.moments]
             stored = [path.exists() for path in paths]
@@ -88,7 +91,7 @@ class Advance:
             if parts.everyone and group.reads_opinions:
                 continue
             file = SnapshotFile(self.increment.as_of, paths[1], len(self.increment.keys))
-            self.build.engine.write([GroupSnapshots(self._values(group, parts), [file])])
+            yield GroupSnapshots(self._values(group, parts), [file])
 
     def _values(self, group: FeatureGroup, parts: Parts) -> ir.Table:
         facts, everyone = self.build.facts(group, [self.increment.as_of]), self.increment.everyone
