@@ -36,6 +36,7 @@ from features.catalogue.store import Store
 from features.groups import groups_of
 from features.offline import populations, snapshots
 from features.offline.engines import BuildEngine, DuckDbBuild
+from features.offline.engines.executors import Cluster
 from features.offline.engines.spark import spark_build
 from models.questions import MODELS
 from training.customers.dataset import gather
@@ -92,7 +93,7 @@ def build_by_duckdb(home: Home) -> float:
 def build_by_spark(home: Home, master: str) -> float:
     """Seconds, with the start of Java."""
     began = time.perf_counter()
-    with spark_build(home, master) as engine:
+    with spark_build(home, Cluster(master)) as engine:
         snapshots.store(home, [home.shop().now()], engine=engine)
         seconds = time.perf_counter() - began
         write_examples(home, engine)

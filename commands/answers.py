@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.access.audit import audited
-from commands.common import AsJson, open_home, print_note, print_result, progress_bar
+from commands.common import AsJson, open_home, print_note, print_result, progress_bar, spark_cluster
 from commands.models import model_names
 
 app = typer.Typer()
@@ -79,17 +79,16 @@ def score(
             raise typer.BadParameter("--table takes --model NAME, no --segment and no --job")
         _score_table(table, model, version, out, as_json)
         return
-    from core.settings import FeatureSettings
     from records.job import segment_of
     from serving.score_jobs.to_file import score_everyone
 
     if job is not None and (model != "all" or segment):
         raise typer.BadParameter("a job keeps its models and its segment; leave out --model and --segment")
-    master = FeatureSettings().spark_master if engine is ScoringEngine.SPARK else None
+    cluster = spark_cluster() if engine is ScoringEngine.SPARK else None
     with progress_bar(as_json) as progress:
         done = score_everyone(
             open_home(), out, model_names(model), progress,
-            segment=segment_of(segment), job_id=job, spark_master=master,
+            segment=segment_of(segment), job_id=job, cluster=cluster,
         )  # fmt: skip
     audited(open_home(), "exported scores", done["job_id"])
     lines = [f"scored {done['customers']:,} customers into {out} (job {done['job_id']})"]

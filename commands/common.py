@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from core.home import Home
     from features.offline.engines import BuildEngine
+    from features.offline.engines.executors import Cluster
     from models.registry.registry import Registry
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
@@ -67,7 +68,6 @@ def open_engine(home: Home, name: EngineName) -> AbstractContextManager[BuildEng
         PatronError: Spark cannot be used.
     """
     from core.errors import PatronError
-    from core.settings import FeatureSettings
     from events.warehouse import is_in_warehouse
     from features.offline.engines.spark import spark_build
 
@@ -75,7 +75,16 @@ def open_engine(home: Home, name: EngineName) -> AbstractContextManager[BuildEng
         return nullcontext(None)
     if is_in_warehouse(home):
         raise PatronError("the events of this shop are in its warehouse, which computes; leave --engine out")
-    return spark_build(home, FeatureSettings().spark_master)
+    return spark_build(home, spark_cluster())
+
+
+def spark_cluster() -> Cluster:
+    """The Spark of the settings."""
+    from core.settings import FeatureSettings
+    from features.offline.engines.executors import Cluster
+
+    settings = FeatureSettings()
+    return Cluster(settings.spark_master, settings.spark_storage)
 
 
 def known_key(home: Home, customer_id: str, verb: str) -> int:

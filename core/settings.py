@@ -41,6 +41,13 @@ class FeatureSettings(BaseSettings):
         " as `spark://host:7077`, or this machine with all cores and four attempts per task",
         json_schema_extra={"unit": "address"},
     )
+    spark_storage: str | None = Field(
+        None,
+        description="a folder by which the executors of a cluster and the commands exchange files, if not all"
+        " machines have the home at one path: an address of fsspec, such as `s3://bucket/patron`. A"
+        " command removes its files at its end",
+        json_schema_extra={"unit": "URL", "default": "the home"},
+    )
     compact_after: int = Field(
         50_000,
         ge=1,

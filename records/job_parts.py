@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,11 +29,15 @@ def write(
     Args:
         metadata: the values of ``METADATA``, as :class:`JobPart` explains them.
     """
-    path = store.part(job, chunk)
+    with files.replacing(store.part(job, chunk)) as draft:
+        write_rows(draft, rows, metadata)
+
+
+def write_rows(file: Path | BinaryIO, rows: pa.Table, metadata: Mapping[str, int]) -> None:
+    """Write the content of the file of a chunk's predictions; see :func:`write`."""
     rows = rows.replace_schema_metadata({name: str(value) for name, value in metadata.items()})
     texts = [column.name for column in rows.schema if not pa.types.is_primitive(column.type)]
-    with files.replacing(path) as draft:
-        pq.write_table(rows, draft, compression="lz4", use_dictionary=texts, write_statistics=False)
+    pq.write_table(rows, file, compression="lz4", use_dictionary=texts, write_statistics=False)
 
 
 @dataclass(frozen=True)

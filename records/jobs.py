@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,8 +198,12 @@ class JobStore(ABC, Generic[JobT]):
 
     def customers(self, job: JobT, start: int, count: int) -> NDArray[np.int64]:
         """The keys of up to ``count`` customers from the position ``start`` on."""
-        path = self.folder / job.id / "customers"
-        return np.fromfile(path, "<i8", min(count, job.total - start), offset=KEY_BYTES * start)
+        with open(self.customers_file(job), "rb") as file:
+            return read_keys(file, start, count)
+
+    def customers_file(self, job: JobT) -> Path:
+        """The file of the keys of a job's customers, for :func:`read_keys`."""
+        return self.folder / job.id / "customers"
 
     def delete(self, job_id: str) -> None:
         """Delete a job and its results."""
@@ -230,3 +234,9 @@ class JobStore(ABC, Generic[JobT]):
 def write_job(folder: Path, job: Job) -> None:
     """Write a job's ``job.json`` in one step, durably."""
     files.replace(folder / "job.json", json.dumps(job.to_json(), indent=1), durable=True)
+
+
+def read_keys(file: BinaryIO, start: int, count: int) -> NDArray[np.int64]:
+    """Up to ``count`` keys from the position ``start`` on, in an open file of a job's customers."""
+    file.seek(KEY_BYTES * start)
+    return np.frombuffer(file.read(KEY_BYTES * count), "<i8")

@@ -87,7 +87,12 @@ class ScoreJobStore(JobStore[ScoreJob]):
 
     def part(self, job: ScoreJob, chunk: int) -> Path:
         """The file of a chunk's predictions."""
-        return self.folder / job.id / f"part-{chunk:05}.parquet"
+        return self.folder / job.id / part_name(chunk)
+
+
+def part_name(chunk: int) -> str:
+    """The name of the file of a chunk's predictions."""
+    return f"part-{chunk:05}.parquet"
 
 
 def _is_whole(path: Path) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -31,6 +31,19 @@ from sqlglot import exp
 
 CUSTOMER = "customer_key"
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+class ReadTasks(NamedTuple):
+    """Tasks that read a table.
+
+    Attributes:
+        tasks: how many there are.
+        function: returns the rows of the tasks whose numbers are in batches.
+    """
+
+    tasks: int
+    function: Batches
+    schema: ibis.Schema
 
 
 class _Dialect(PySpark):  # type: ignore[misc]  # Ibis has no types
@@ -61,9 +74,14 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
 
 
 class SparkBackend(Backend):  # type: ignore[misc]
-    """Runs Ibis expressions on Spark."""
+    """Runs Ibis expressions on Spark.
+
+    Attributes:
+        tasks_of: the tasks that read files of this machine which Spark cannot read; None if it can.
+    """
 
     compiler = _Compiler()
+    tasks_of: Callable[[Sequence[Path]], ReadTasks] | None = None
 
     def frame(self, expression: ir.Table) -> DataFrame:
         """An expression as Spark's data frame, which is computed when it is used."""
@@ -79,6 +97,9 @@ class SparkBackend(Backend):  # type: ignore[misc]
 
     def read_parquet(self, paths: Sequence[Path], /) -> ir.Table:
         """Parquet files with all columns of any; the names of folders are not columns."""
+        if self.tasks_of is not None:
+            tasks = self.tasks_of(paths)
+            return self.view(self._map_numbers(*tasks), tasks.schema)
         reader = self._session.read.option("recursiveFileLookup", "true").option("mergeSchema", "true")
         frame = reader.parquet(*map(str, paths))
         return self.view(frame, ibis.schema(PySparkType.to_ibis(frame.schema)))
@@ -91,11 +112,19 @@ class SparkBackend(Backend):  # type: ignore[misc]
         mapped = self.frame(rows).mapInArrow(function, PySparkSchema.from_ibis(schema))
         return self.view(mapped, schema)
 
+    def rows_of_batches(self, frame: DataFrame, function: Batches, schema: ibis.Schema) -> pa.Table:
+        """The same of a data frame, as a table of this process."""
+        mapped = frame.mapInArrow(function, PySparkSchema.from_ibis(schema)).toArrow()
+        return mapped.cast(schema.to_pyarrow())
+
     def sum_of_tasks(self, count: int, function: Batches) -> int:
         """The sum of the integers that a function makes of the numbers from 0 to ``count``, each a task."""
+        results = self._map_numbers(count, function, ibis.schema({"result": "int64"})).toArrow()
+        return int(pc.sum(results["result"]).as_py() or 0)
+
+    def _map_numbers(self, count: int, function: Batches, schema: ibis.Schema) -> DataFrame:
         numbers = self._session.range(0, count, 1, count)
-        results = numbers.mapInArrow(function, PySparkSchema.from_ibis(ibis.schema({"result": "int64"})))
-        return int(pc.sum(results.toArrow()["result"]).as_py() or 0)
+        return numbers.mapInArrow(function, PySparkSchema.from_ibis(schema))
 
     def to_pyarrow(self, expr: ir.Expr, /, **_: Any) -> Any:
         """The result of an expression, with the types that Ibis declares."""

@@ -13,7 +13,7 @@ from core.home import Home
 from features.groups import features_of
 from models.registry.bundle import MANIFEST, FittedModel, digest, open_bundle, verified
 from models.registry.connection import BUNDLE, MlflowConnection, mlflow_errors
-from models.registry.registry_state import SharedFiles, VersionFiles
+from models.registry.registry_state import Exchange, VersionFiles
 from models.registry.settings import ModelSettings
 from models.registry.signature import write_signature
 from models.registry.standing import CHALLENGE_TAG, CHAMPION, Standing, Standings
@@ -230,7 +230,7 @@ class Registry:
         Raises:
             PatronError: the files cannot be read.
         """
-        shared = None if self.mlflow.is_local else SharedFiles.of_service()
+        shared = None if self.mlflow.is_local else Exchange.of_service()
         if shared is None:
             return self._download(name, version)
         return shared.get(name, version, lambda: self._download(name, version))

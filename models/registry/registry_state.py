@@ -108,7 +108,7 @@ class SharedReading:
         files.replace(self._path, json.dumps(stored))
 
 
-class SharedFiles:
+class Exchange:
     """The files of published versions, which one of a service's processes downloads for all of them.
 
     Published files never change. The newest two versions of a model are stored.
@@ -118,7 +118,7 @@ class SharedFiles:
         self._folder = folder
 
     @classmethod
-    def of_service(cls) -> SharedFiles | None:
+    def of_service(cls) -> Exchange | None:
         """The files that this worker shares with others; None for a process of its own."""
         path = os.environ.get(SHARED)
         return None if path is None else cls(Path(path).with_name("versions"))

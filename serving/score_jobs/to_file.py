@@ -11,7 +11,7 @@ from core.errors import PatronError
 from core.home import Home
 from core.progress import Progress, silent
 from core.storage.database import Database
-from features.offline.engines.executors import connected_executors
+from features.offline.engines.executors import Cluster, connected_executors
 from records.job import COMMAND, Segment
 from records.score_jobs import ScoreJob, ScoreJobStore
 from serving.files import tables, writing
@@ -29,7 +29,7 @@ def score_everyone(
     *,
     segment: Segment = None,
     job_id: str | None = None,
-    spark_master: str | None = None,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Score a segment, or all customers, into ``out`` (.parquet, .ndjson, .csv or .xlsx) and into the log.
 
@@ -37,7 +37,7 @@ def score_everyone(
 
     Args:
         job_id: the job to resume, or whose file is written, whatever its request was.
-        spark_master: the address of the Spark that scores; None for threads of this process.
+        cluster: the Spark that scores; None for threads of this process.
 
     Returns:
         The job's id, how many customers were scored, how many of them before this call, the models with a
@@ -47,7 +47,7 @@ def score_everyone(
         PatronError: the file's kind is unknown; else as for :func:`score_all`.
     """
     writing.check_place(out, tables.KINDS)
-    job = score_all(home, models, progress, segment=segment, job_id=job_id, spark_master=spark_master)
+    job = score_all(home, models, progress, segment=segment, job_id=job_id, cluster=cluster)
     store = ScoreJobStore(home)
     writing.write(tables.stream(store, job, tables.kind_of(out)), out)
     progress("scoring", 1.0)
@@ -64,7 +64,7 @@ def score_all(
     *,
     segment: Segment = None,
     job_id: str | None = None,
-    spark_master: str | None = None,
+    cluster: Cluster | None = None,
 ) -> ScoreJob:
     """The same without a file: only the log and the totals are written.
 
@@ -82,10 +82,10 @@ def score_all(
         raise PatronError(f"there is no job {job_id!r} in {home.score_jobs}; leave --job out for a new one")
     if job.status != "done":
         with store.execute(job):
-            if spark_master is None:
+            if cluster is None:
                 score_job(store, job, champions, os.cpu_count() or 1, progress=progress)
             else:
-                with connected_executors(home, spark_master, "it computed scores") as executors:
+                with connected_executors(home, cluster, "it computed scores") as executors:
                     score_by_spark(store, job, champions, executors)
         if store.is_stopped(job):
             raise PatronError(f"the job {job.id} was stopped; leave --job out for a new one")

@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoreUnavailable
-from models.registry.registry_state import SHARED, SharedFiles, VersionFiles
+from models.registry.registry_state import SHARED, Exchange, VersionFiles
 
 
 @pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SharedFiles:
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Exchange:
     monkeypatch.setenv(SHARED, str(tmp_path / "registry.json"))
-    files = SharedFiles.of_service()
+    files = Exchange.of_service()
     assert files is not None
     return files
 
 
 def test_a_process_of_its_own_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SHARED, raising=False)
-    assert SharedFiles.of_service() is None
+    assert Exchange.of_service() is None
 
 
-def test_a_version_is_downloaded_once(shared: SharedFiles) -> None:
+def test_a_version_is_downloaded_once(shared: Exchange) -> None:
     downloads, barrier = [], threading.Barrier(8)
 
     def download() -> VersionFiles:
@@ -42,7 +42,7 @@ def test_a_version_is_downloaded_once(shared: SharedFiles) -> None:
     assert len(downloads) == 1
 
 
-def test_a_failed_download_is_tried_again(shared: SharedFiles) -> None:
+def test_a_failed_download_is_tried_again(shared: Exchange) -> None:
     def fail() -> VersionFiles:
         raise StoreUnavailable("MLflow is gone")
 
@@ -51,7 +51,7 @@ def test_a_failed_download_is_tried_again(shared: SharedFiles) -> None:
     assert shared.get("clv", "1", lambda: ({"a": b"1"}, "d")) == ({"a": b"1"}, "d")
 
 
-def test_the_newest_two_versions_stay_and_a_draft_is_replaced(shared: SharedFiles, tmp_path: Path) -> None:
+def test_the_newest_two_versions_stay_and_a_draft_is_replaced(shared: Exchange, tmp_path: Path) -> None:
     draft = tmp_path / "versions" / "clv" / "draft"
     draft.mkdir(parents=True)
     (draft / "half").write_text("of a killed process")

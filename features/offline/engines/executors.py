@@ -5,13 +5,11 @@ An executor imports the functions that it calls, so each task first compares its
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,9 +19,10 @@ from core.errors import PatronError
 from core.home import Home
 from core.storage import spark_engine
 from features.groups.definition_cache import digest_of_sources
+from features.offline.engines.exchange import FileExchange, PieceBatches, divide, open_exchange
 
 if TYPE_CHECKING:
-    from core.storage.spark_backend import Batches, SparkBackend
+    from core.storage.spark_backend import Batches, ReadTasks, SparkBackend
 
 PACKAGES = ("core", "events", "features", "models", "records", "serving")
 """The packages of which executors import modules."""
@@ -68,21 +67,42 @@ class EachNumber:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Where Spark works.
+
+    Attributes:
+        master: its address, such as ``spark://host:7077``, or ``local[*]`` for this machine.
+        storage: the address, by fsspec, of a folder in which files are exchanged; None if all machines have
+            the home at one path.
+    """
+
+    master: str
+    storage: str | None = None
+
+
+@dataclass(frozen=True)
 class Executors:
     """The executors of a session.
 
     Attributes:
-        staging: a folder that this process and all executors see at the same path.
+        exchange: the files that they exchange with this process.
         sources: the digest of the sources that the executors must have.
     """
 
     backend: SparkBackend
-    staging: Path
+    exchange: FileExchange
     sources: str
 
     def checked(self, function: Batches) -> SameCode:
         """A function of batches that runs on executors with the sources of this process only."""
         return SameCode(function, self.sources)
+
+    def read_tasks(self, paths: Sequence[Path]) -> ReadTasks:
+        """The tasks that read Parquet files of the home from the storage."""
+        from core.storage.spark_backend import ReadTasks
+
+        schema, tasks = divide(paths, self.exchange.publish(paths))
+        return ReadTasks(len(tasks), self.checked(PieceBatches(tasks, schema.to_pyarrow())), schema)
 
     def sum(self, count: int, function: Callable[[int], int]) -> int:
         """The sum of a function of the numbers from 0 to ``count``, each of which is a task.
@@ -93,14 +113,14 @@ class Executors:
 
 
 @contextmanager
-def connected_executors(home: Home, master: str, doing: str) -> Iterator[Executors]:
+def connected_executors(home: Home, cluster: Cluster, doing: str) -> Iterator[Executors]:
     """The executors of a cluster, which is disconnected at the end.
 
     Args:
         doing: what Spark does, after "while", for messages.
 
     Raises:
-        PatronError: Spark cannot be used, or is working for this home already.
+        PatronError: Spark or the storage cannot be used, or Spark is working for this home already.
     """
     home.shop()  # raises if there is none
     work = home.path / "spark"
@@ -112,14 +132,14 @@ def connected_executors(home: Home, master: str, doing: str) -> Iterator[Executo
     with lock:
         if not locks.acquire(lock):
             raise PatronError(f"another command uses Spark in {home.path}; try again when it has finished")
-        for left in work.glob("build-*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        staging = Path(mkdtemp(prefix="build-", dir=work))
-        try:
-            with spark_engine.connected(master, work) as backend, failures(work, doing):
-                yield Executors(backend, staging, sources())
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        with (
+            open_exchange(home, work, cluster.storage) as exchange,
+            spark_engine.connected(cluster.master, work) as backend,
+            failures(work, doing),
+        ):
+            executors = Executors(backend, exchange, sources())
+            backend.tasks_of = executors.read_tasks if exchange.is_remote else None
+            yield executors
 
 
 @contextmanager

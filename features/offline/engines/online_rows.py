@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +12,11 @@ import pyarrow.parquet as pq
 from core import home_id
 from core.calendar import micros
 from core.errors import PatronError
-from core.home import Home, Shop
+from core.home import Shop
+from core.home_id import HomeId
 from features.catalogue.store import Store
+from features.offline.engines.engine import VISIBLE
+from features.offline.engines.exchange import place_of
 from features.offline.engines.executors import Executors
 from features.offline.snapshot_set import SnapshotSet
 from features.online import rows
@@ -37,11 +39,12 @@ def fill(store: Store, built: SnapshotSet, executors: Executors | None) -> None:
     tasks = max(pq.read_metadata(path).num_row_groups for path in files.values())
     customers = {key for path in files.values() for key in _keys(path)}
     layouts = {view: replace(layout) for view, layout in store.layouts().items()}  # without cached values
-    task = RowsTask(store.home.path, store.home.shop(), store.address, layouts, files)
+    addresses = dict(zip(files, executors.exchange.publish([*files.values()]), strict=True))
+    task = RowsTask(home_id.read(store.home), store.home.shop(), store.address, layouts, addresses)
     if executors.sum(tasks, task) < len(customers):
         raise PatronError(
-            "online rows of some customers were not written; with a cluster, the home must have one path on"
-            " every machine. Run `patron build` again"
+            f"online rows of some customers were not written; with a cluster, {VISIBLE}. Run `patron build`"
+            " again"
         )
     store.erase_others(customers, micros(built.current))
 
@@ -56,24 +59,26 @@ class RowsTask:
     """Writes the online rows of some customers; it is called on the executors.
 
     Attributes:
-        home: the folder of the home, whose id the store has.
-        address: the store's. files: the snapshot of each group.
+        owner: the id of the home, which the store has.
+        address: the store's.
+        files: the address of each group's snapshot.
     """
 
-    home: Path
+    owner: HomeId | None
     shop: Shop
     address: str
     layouts: Mapping[str, CellLayout]
-    files: Mapping[str, Path]
+    files: Mapping[str, str]
 
     def __call__(self, number: int) -> int:
         """Write the row groups of that number; returns how many customers they have."""
-        place = open_cells(self.address, owner=partial(home_id.read, Home(self.home)))
-        read = {group: _row_group(path, number) for group, path in self.files.items()}
+        place = open_cells(self.address, owner=lambda: self.owner)
+        read = {group: _row_group(address, number) for group, address in self.files.items()}
         tables = {group: table for group, table in read.items() if table is not None}
         return len(rows.write(place, self.layouts, tables, self.shop))
 
 
-def _row_group(path: Path, number: int) -> pa.Table | None:
-    with pq.ParquetFile(path) as file:
+def _row_group(address: str, number: int) -> pa.Table | None:
+    filesystem, path = place_of(address)
+    with pq.ParquetFile(path, filesystem=filesystem) as file:
         return file.read_row_group(number) if number < file.num_row_groups else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from core.calendar import micros
 from core.home import Home
 from features.group import KEYS
 from features.offline.current import current_files
+from features.offline.engines.exchange import FileExchange, read_table
 from features.online.columns import OnlineColumns
 
 KEY = KEYS[0]
@@ -29,15 +29,15 @@ class SnapshotColumns:
 
     Attributes:
         groups: the group of each feature.
-        files: the file of each group.
+        files: the address of each group's file.
     """
 
     as_of: datetime
     groups: Mapping[str, str]
-    files: Mapping[str, Path]
+    files: Mapping[str, str]
 
     @classmethod
-    def of(cls, home: Home) -> Self:
+    def of(cls, home: Home, exchange: FileExchange) -> Self:
         """Those of a home.
 
         Raises:
@@ -46,7 +46,8 @@ class SnapshotColumns:
         """
         as_of, files = current_files(home)
         groups = {name: group for group, path in files.items() for name in pq.read_schema(path).names}
-        return cls(as_of, groups, files)
+        addresses = exchange.publish([*files.values()])
+        return cls(as_of, groups, dict(zip(files, addresses, strict=True)))
 
     def read(self, keys: NDArray[np.int64], names: Sequence[str]) -> OnlineColumns:
         """Features as the online store has them after the build.
@@ -59,7 +60,7 @@ class SnapshotColumns:
         for group in dict.fromkeys(self.groups[name] for name in names):
             members = [name for name in names if self.groups[name] == group]
             between = [(KEY, ">=", int(keys[0])), (KEY, "<=", int(keys[-1]))]
-            rows = pq.read_table(self.files[group], columns=[KEY, *members], filters=between)
+            rows = read_table(self.files[group], columns=[KEY, *members], filters=between)
             places = pc.index_in(pa.array(keys), rows[KEY].combine_chunks())
             values |= {name: rows[name].combine_chunks().take(places) for name in members}
             known = pc.or_(known, places.is_valid())

@@ -1,21 +1,24 @@
 """A build by Spark: the executors compute and write, this process puts their files together.
 
-The executors write Parquet into a folder of the build's own, divided by moment and by ranges of customers.
+The executors write Parquet into a folder of the build's own, a file for each moment and range of customers.
 The snapshot's one file is made of these in the order of customers, its rows are counted, and it gets its name
-in one step. So a build that ends at any time leaves whole snapshots only, and the next one continues.
+in one step. So a build that ends at any time leaves whole snapshots only, and the next one continues. The
+files of tasks that failed have names that no result has, and are removed with the folder.
 """
 
 from __future__ import annotations
 
-import shutil
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from tempfile import mkdtemp
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,11 +27,14 @@ from core.calendar import micros
 from core.home import Home
 from events.schema import OPINIONS, Events
 from features.offline.engines.engine import CUSTOMERS_PER_ROW_GROUP, GroupSnapshots, stamped
-from features.offline.engines.executors import Executors, connected_executors
+from features.offline.engines.exchange import read_table, remove, replacing
+from features.offline.engines.executors import Cluster, Executors, connected_executors
 from features.text import opinions
 
 QUERIES = 3  # at a time: while one is planned, the executors compute others
 CUSTOMERS_PER_FILE = 500_000  # which this process has in memory at once
+PARTS = {"moment": "!int64", "part": "!int64", "address": "!string"}
+"""The columns of what a task says about its files; moments in seconds since 1970."""
 
 
 class SparkBuild:
@@ -59,14 +65,48 @@ class SparkBuild:
         frame = self.backend.frame(
             table.mutate(**{name: value.cast("int64") for name, value in place.items()})
         )
-        folder = Path(mkdtemp(dir=self.executors.staging)) / "rows"
         sorted_frame = frame.repartition(*place).sortWithinPartitions(*place, "customer_key")
-        sorted_frame.write.partitionBy(*place).parquet(str(folder))
+        writer = self.executors.checked(PartWriter(self.executors.exchange.folder, schema))
+        written = self.backend.rows_of_batches(sorted_frame, writer, ibis.schema(PARTS))
+        addresses = {(row["moment"], row["part"]): row["address"] for row in written.to_pylist()}
         for snapshot in group.files:
-            parts = _parts(folder / f"moment={micros(snapshot.as_of) // 1_000_000}")
+            moment = micros(snapshot.as_of) // 1_000_000
+            parts = [addresses[key] for key in sorted(addresses) if key[0] == moment]
             with files.replacing(snapshot.path) as draft:
                 snapshot.check(_concatenate(parts, draft, schema))
-        shutil.rmtree(folder.parent)
+        remove(addresses.values())
+
+
+@dataclass(frozen=True)
+class PartWriter:
+    """Writes rows, which come in the order of their moments and parts, into a file for each moment and part;
+    it is called on the executors.
+
+    Attributes:
+        folder: the address of the files' folder.
+        schema: of the files.
+    """
+
+    folder: str
+    schema: pa.Schema
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The moment, the part and the address of each file."""
+        pieces = (piece for batch in batches for piece in _pieces(batch))
+        for (moment, part), rows in groupby(pieces, key=itemgetter(0)):
+            address = f"{self.folder}/{secrets.token_hex(8)}.parquet"
+            with replacing(address) as file, pq.ParquetWriter(file, self.schema) as writer:
+                for _, batch in rows:
+                    writer.write_batch(batch.select(self.schema.names).cast(self.schema))
+            yield pa.record_batch([[moment], [part], [address]], names=[*PARTS])
+
+
+def _pieces(batch: pa.RecordBatch) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
+    """The rows of each moment and part in a batch that is in their order."""
+    places = np.column_stack([batch["moment"].to_numpy(), batch["part"].to_numpy()])
+    starts = np.flatnonzero(np.any(np.diff(places, axis=0, prepend=places[:1] - 1), axis=1))
+    for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
+        yield (int(places[start, 0]), int(places[start, 1])), batch.slice(start, end - start)
 
 
 @dataclass(frozen=True)
@@ -82,32 +122,21 @@ class OpinionBatches:
 
 
 @contextmanager
-def spark_build(home: Home, master: str) -> Iterator[SparkBuild]:
-    """An engine on a cluster, which is disconnected at the end.
-
-    Raises:
-        PatronError: Spark cannot be used, or is working for this home already.
-    """
+def spark_build(home: Home, cluster: Cluster) -> Iterator[SparkBuild]:
+    """An engine on a cluster, which is disconnected at the end; see :func:`connected_executors`."""
     with (
-        connected_executors(home, master, "it computed features") as executors,
+        connected_executors(home, cluster, "it computed features") as executors,
         ExitStack() as resources,
     ):
         yield SparkBuild(executors, resources)
 
 
-def _parts(folder: Path) -> list[Path]:
-    """The files of a moment in the order of their customers."""
-    folders = sorted(folder.glob("part=*"), key=lambda part: int(part.name.partition("=")[2]))
-    return [file for part in folders for file in sorted(part.glob("part-*.parquet"))]
-
-
-def _concatenate(parts: Sequence[Path], draft: Path, schema: pa.Schema) -> int:
+def _concatenate(parts: Sequence[str], draft: Path, schema: pa.Schema) -> int:
     """Write files one after the other into one; returns the number of rows."""
     rows = 0
     with pq.ParquetWriter(draft, schema) as writer:
         for part in parts:
-            with pq.ParquetFile(part) as opened:
-                table = opened.read(schema.names).cast(schema)
+            table = read_table(part)
             writer.write_table(table, CUSTOMERS_PER_ROW_GROUP)
             rows += table.num_rows
     return rows

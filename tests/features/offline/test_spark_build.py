@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -20,8 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+from moto.server import ThreadedMotoServer
 
 from benchmarks.engines import differing
+from benchmarks.harness.servers import HOST
+from core import home_id
 from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
@@ -40,7 +43,8 @@ from features.groups.own_sql import own_group
 from features.groups.price import price
 from features.offline import populations, snapshots
 from features.offline.engines import GroupSnapshots, SnapshotFile, online_rows
-from features.offline.engines.executors import failures
+from features.offline.engines.exchange import open_exchange, place_of, replacing
+from features.offline.engines.executors import Cluster, failures
 from features.offline.engines.snapshot_columns import SnapshotColumns
 from features.offline.engines.spark import SparkBuild, spark_build
 from features.offline.snapshot_set import SnapshotSet
@@ -58,6 +62,7 @@ from training.customers.sample import draw
 
 pytestmark = pytest.mark.slow
 MASTER = "local[2,4]"  # two cores, four attempts per task
+CLUSTER = Cluster(MASTER)
 UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)  # the clock of the shop
 COMPUTED_FOR_EVERYONE = ["price"]  # as of the month, since DuckDB did not store it
 # A small shop: compiling queries would take longer than computing them.
@@ -69,7 +74,26 @@ spark.sql.shuffle.partitions 2
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def storages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """By name, the addresses of storages that executors and this process reach, all of them empty."""
+    folder = tmp_path_factory.mktemp("storages")
+    s3 = ThreadedMotoServer(HOST, port=0, verbose=False)
+    s3.start()
+    host, port = s3.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "patron", "AWS_SECRET_ACCESS_KEY": "secret",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        place_of("s3://shop")[0].mkdir("shop")
+        yield {"file": f"file://{folder}", "s3": "s3://shop/patron"}
+    s3.stop()
+
+
+@pytest.fixture(scope="module")
+def environment(storages: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The configuration of a cluster, as its operator writes it."""
     folder = tmp_path_factory.mktemp("spark-conf")
     (folder / "spark-defaults.conf").write_text(CONFIGURATION)
@@ -115,7 +139,7 @@ def left_behind(
 @pytest.fixture(scope="module")
 def engine(left_behind: list[Path], home: Home) -> Iterator[SparkBuild]:
     """Spark on two cores."""
-    with spark_build(home, MASTER) as opened:
+    with spark_build(home, CLUSTER) as opened:
         yield opened
 
 
@@ -271,7 +295,7 @@ def test_a_snapshot_with_missing_rows_gets_no_name(engine: SparkBuild, home: Hom
 
 
 def test_two_builds_by_spark_exclude_each_other(engine: SparkBuild, home: Home) -> None:
-    with pytest.raises(PatronError, match="another command uses Spark"), spark_build(home, MASTER):
+    with pytest.raises(PatronError, match="another command uses Spark"), spark_build(home, CLUSTER):
         pass
 
 
@@ -285,7 +309,7 @@ def test_feast_on_spark_reads_the_same_snapshots(engine: SparkBuild, built: Snap
     from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
     from feast.repo_config import RegistryConfig
 
-    staging = engine.executors.staging
+    staging = Path(engine.executors.exchange.folder)
     store = feast.FeatureStore(
         config=feast.RepoConfig(
             project="analysis", provider="local", registry=RegistryConfig(path=str(staging / "feast.db")),
@@ -374,17 +398,117 @@ def test_scores_are_the_bytes_of_those_without_spark(
     assert files[0] == files[1]
 
 
-def test_an_executor_refuses_a_changed_model(trained_copy: Home) -> None:
+def test_an_executor_refuses_a_changed_model(engine: SparkBuild, trained_copy: Home) -> None:
     champions = open_scorer(trained_copy, None).champions
-    job = create_job(ScoreJobStore(trained_copy), champions, ["churn"], segment=None, origin=COMMAND)
+    store = ScoreJobStore(trained_copy)
+    job = create_job(store, champions, ["churn"], segment=None, origin=COMMAND)
     files, digest = Registry(trained_copy).files("churn", job.models["churn"])
     bundles = {"churn": (files | {"reference.json": b"{}"}, digest)}
-    task = ChunkTask(trained_copy.path, job, [0], bundles, SnapshotColumns.of(trained_copy), {})
+    columns = SnapshotColumns.of(trained_copy, engine.executors.exchange)
+    customers, parts = str(store.customers_file(job)), str(store.part(job, 0).parent)
+    task = ChunkTask(job, [0], customers, parts, bundles, columns, {})
     with pytest.raises(PatronError, match=r"reference\.json is missing or not as it was published"):
         task(0)
 
 
+# A storage
+
+
+@contextmanager
+def exchanging(engine: SparkBuild, home: Home, storage: str) -> Iterator[SparkBuild]:
+    """The engine, with a storage in place of the home."""
+    with open_exchange(home, home.path / "spark", storage) as exchange, ExitStack() as resources:
+        executors = replace(engine.executors, exchange=exchange)
+        engine.backend.tasks_of = executors.read_tasks
+        yield SparkBuild(executors, resources)
+    engine.backend.tasks_of = None
+    filesystem, path = place_of(storage)
+    filesystem.invalidate_cache()
+    assert filesystem.find(path) == []
+
+
+@pytest.mark.parametrize("kind", ["s3", "file"])
+def test_the_lake_and_snapshots_are_exchanged_by_a_storage(
+    engine: SparkBuild,
+    storages: dict[str, str],
+    kind: str,
+    built_shop: Home,
+    built: SnapshotSet,
+    tmp_path: Path,
+) -> None:
+    own = home_id.read(built_shop)
+    left, path = place_of(f"{storages[kind]}/{own.id if own else 'home'}/build-killed/events")
+    left.pipe_file(path, b"of a command that was killed")
+    with exchanging(engine, built_shop, storages[kind]) as remote:
+        events = lake.read(built_shop, remote.backend)
+        everyone = populations.everyone_at(events, [built.current], built_shop.shop().time_zone)
+        values = price.compute(events, everyone)
+        expected = built.current_files()["price"]
+        snapshot = SnapshotFile(built.current, tmp_path / "price.parquet", read(expected).num_rows)
+        remote.write([GroupSnapshots(values, [snapshot])])
+        stored = remote.backend.to_pyarrow(remote.backend.read_parquet([expected]).count())
+    assert not differing(read(snapshot.path), read(expected))
+    assert stored.as_py() == read(expected).num_rows
+
+
+@pytest.mark.parametrize("kind", ["s3", "file"])
+def test_scores_are_exchanged_by_a_storage(
+    engine: SparkBuild,
+    storages: dict[str, str],
+    kind: str,
+    trained_copy: Home,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(score_jobs, "CHUNK", 250)
+    store, champions = ScoreJobStore(trained_copy), open_scorer(trained_copy, None).champions
+    files = []
+    with exchanging(engine, trained_copy, storages[kind]) as remote:
+        spark_job = partial(by_spark.score_job, executors=remote.executors)
+        for score in (partial(score_job, threads=1), spark_job):
+            job = create_job(store, champions, ["churn"], segment=None, origin=COMMAND)
+            with store.execute(job):
+                score(store, job, champions)
+            files.append(b"".join(tables.stream(store, job, "parquet")))
+    assert files[0] == files[1]
+
+
+def test_parts_of_a_job_that_fails_are_stored(storages: dict[str, str], home: Home, tmp_path: Path) -> None:
+    def write_and_fail(address: str) -> None:
+        with replacing(f"{address}/part-00000.parquet") as file:
+            pq.write_table(pa.table({"x": [1]}), file)
+        raise RuntimeError("lost")
+
+    with (
+        open_exchange(home, tmp_path, storages["s3"]) as exchange,
+        pytest.raises(RuntimeError, match="lost"),
+        exchange.returned_into(tmp_path) as address,
+    ):
+        write_and_fail(address)
+    assert read(tmp_path / "part-00000.parquet")["x"].to_pylist() == [1]
+
+
 # Before Spark starts
+
+
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("s3://nowhere/patron", "FileNotFoundError"),
+        ("webhdfs://user:secret@127.0.0.1:9/patron", "ConnectionError"),
+        ("file:///proc/patron", "FileNotFoundError"),
+        ("s4://bucket", "ValueError"),
+    ],
+)
+def test_a_storage_that_cannot_be_written(
+    environment: None, shop_copy: Home, storage: str, reason: str
+) -> None:
+    message = rf"cannot be used \({reason}\); Spark's executors and this process exchange files there"
+    with (
+        pytest.raises(PatronError, match=message) as raised,
+        spark_build(shop_copy, Cluster(MASTER, storage)),
+    ):
+        pass
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("java_home", ["nowhere", None])
@@ -393,7 +517,7 @@ def test_without_java(shop_copy: Home, monkeypatch: pytest.MonkeyPatch, java_hom
     monkeypatch.setenv("JAVA_HOME", java_home) if java_home else monkeypatch.delenv(
         "JAVA_HOME", raising=False
     )
-    with pytest.raises(PatronError, match="Spark needs Java 17 or later"), spark_build(shop_copy, MASTER):
+    with pytest.raises(PatronError, match="Spark needs Java 17 or later"), spark_build(shop_copy, CLUSTER):
         pass
     assert not list((shop_copy.path / "spark").glob("build-*"))
 
@@ -402,18 +526,18 @@ def test_another_major_version_of_spark(shop_copy: Home, monkeypatch: pytest.Mon
     monkeypatch.setattr("pyspark.__version__", "3.5.1")
     with (
         pytest.raises(PatronError, match=r"this is Spark 3\.5\.1; Patron needs Spark 4"),
-        spark_build(shop_copy, MASTER),
+        spark_build(shop_copy, CLUSTER),
     ):
         pass
 
 
 def test_without_spark(shop_copy: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark_engine, "find_spec", lambda _: None)
-    with pytest.raises(PatronError, match="install the extra `spark`"), spark_build(shop_copy, MASTER):
+    with pytest.raises(PatronError, match="install the extra `spark`"), spark_build(shop_copy, CLUSTER):
         pass
 
 
 def test_a_folder_that_cannot_be_written(shop_copy: Home) -> None:
     (shop_copy.path / "spark").write_text("a file")
-    with pytest.raises(PatronError, match="spark cannot be written"), spark_build(shop_copy, MASTER):
+    with pytest.raises(PatronError, match="spark cannot be written"), spark_build(shop_copy, CLUSTER):
         pass
