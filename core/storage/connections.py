@@ -20,14 +20,15 @@ from sqlalchemy.dialects import postgresql
 from core import home_id
 from core.errors import NothingThere, PatronError
 from core.home import Home
-from core.storage import migrations, ownership, sqlite_file
+from core.storage import batches, migrations, ownership, sqlite_file
+from core.storage.batches import Lookup, Rows, Statement
 
 _LOCKS = 0x5041_5452
 # A connection keeps the plans of its statements. One that was made while a table was nearly empty would scan
 # the table for every batch, until PostgreSQL analyzes it a minute later. Without scans, the plan of a table
 # without an index has a cost for which PostgreSQL would compile it.
 _TAKE_TURN = (
-    "SELECT pg_advisory_xact_lock(%s, %s),"
+    "SELECT pg_advisory_xact_lock(?, ?),"
     " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
 
@@ -83,7 +84,7 @@ class Connections:
         if self.file:
             sqlite_file.create(self.file)
         self._stored_revision()  # before tables are locked
-        with self.writing(Turn.TABLES, durable=True) as connection:
+        with self.writing(Turn.TABLES, durable=True) as (connection, _):
             if migrations.revision(connection) != migrations.HEAD:
                 migrations.upgrade(connection)
             ownership.claim(connection, self._home, self.name, attach=attach)
@@ -128,22 +129,32 @@ class Connections:
             raise sa.exc.DBAPIError(statement, None, error) from error
 
     @contextmanager
-    def writing(self, turn: Turn, durable: bool) -> Iterator[sa.Connection]:
-        """A transaction, serialised with other writers of the same turn."""
-        options = {sqlite_file.WRITING: durable} if self.file else {"isolation_level": "READ COMMITTED"}
+    def writing(
+        self, turn: Turn, durable: bool, lookups: Sequence[Lookup] = ()
+    ) -> Iterator[tuple[sa.Connection, list[Rows]]]:
+        """A transaction, serialised with other writers of the same turn, and the rows of lookups in it."""
+        # The driver would wait for the response to BEGIN; it is sent with the first statements instead.
+        options = {sqlite_file.WRITING: durable} if self.file else {"isolation_level": "AUTOCOMMIT"}
         turns = sqlite_file.exclusive(self.file) if self.file else nullcontext()
         with turns, self.engine.connect().execution_options(**options) as connection, connection.begin():
-            if not self.file:
-                if not durable:
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                if turn:
-                    connection.exec_driver_sql(_TAKE_TURN, (_LOCKS, turn.value))
-            yield connection
+            if self.file:
+                yield connection, batches.fetch(connection, lookups)
+                return
+            first = [
+                Statement("BEGIN ISOLATION LEVEL READ COMMITTED"),
+                *([] if durable else [Statement("SET LOCAL synchronous_commit = off")]),
+                *([Statement(_TAKE_TURN, (_LOCKS, turn.value))] if turn else []),
+            ]
+            from core.storage import postgres  # the engine has imported it
+
+            statements = [batches.as_statement(lookup) for lookup in lookups]
+            rows = postgres.execute(connection, [*first, *statements])
+            yield connection, rows[len(first) :]
 
     @contextmanager
     def replacing(self) -> Iterator[sa.Connection]:
         """A transaction that replaces all tables, whichever home they belong to."""
-        with self.writing(Turn.TABLES, durable=True) as connection:
+        with self.writing(Turn.TABLES, durable=True) as (connection, _):
             yield connection
         self._revision, self._is_claimed = None, False
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.storage import ownership
+from core.storage.batches import Lookup, Rows
 from core.storage.connections import Turn, connections_of
 
 METADATA = sa.MetaData()
@@ -28,7 +29,6 @@ WriteRows: TypeAlias = Callable[[sa.Connection], None]
 home_ids = sa.Table(  # one row; see core.storage.ownership
     ownership.TABLE, METADATA, sa.Column("id", sa.Text, nullable=False)
 )
-_VALUES_PER_STATEMENT = 500
 _ERRORS = (sa.exc.SQLAlchemyError, sqlite3.Error, OSError)
 
 
@@ -128,8 +128,16 @@ class Database:
         """
         with self._translating():
             self._connections.open(write=True)
-            with self._connections.writing(turn, durable) as connection:
+            with self._connections.writing(turn, durable) as (connection, _):
                 yield connection
+
+    @contextmanager
+    def writing_after(self, lookups: Sequence[Lookup]) -> Iterator[tuple[sa.Connection, list[Rows]]]:
+        """A durable transaction in the turn of events, and the rows of lookups in it; see :meth:`writing`."""
+        with self._translating():
+            self._connections.open(write=True)
+            with self._connections.writing(Turn.EVENTS, True, lookups) as (connection, rows):
+                yield connection, rows
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -158,48 +166,6 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
-
-
-def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows with a value for each column, in PostgreSQL by COPY.
-
-    Bypasses SQLAlchemy, which costs more than the insertion.
-    """
-    columns = ", ".join(column.name for column in table.columns)
-    if connection.dialect.name == "postgresql":
-        from core.storage import postgres  # its client takes a tenth of a second to import
-
-        postgres.copy_rows(connection, f"COPY {table.name} ({columns}) FROM STDIN", rows)
-        return
-    marks = ", ".join("?" * len(table.columns))
-    connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", [tuple(row) for row in rows]
-    )
-
-
-def fetch_among(
-    connection: sa.Connection, select: str, column: str, values: Sequence[str] | Sequence[bytes]
-) -> Sequence[Sequence[Any]]:
-    """The rows of a SELECT in which a column has one of many values. Bypasses SQLAlchemy, as above.
-
-    Args:
-        select: as SQL, without WHERE.
-    """
-    if connection.dialect.name == "postgresql":
-        rows = connection.exec_driver_sql(f"{select} WHERE {column} = ANY(%s)", (list(values),))
-        return rows.cursor.fetchall()
-    fetched: list[Sequence[Any]] = []
-    for start in range(0, len(values), _VALUES_PER_STATEMENT):
-        part = tuple(values[start : start + _VALUES_PER_STATEMENT])
-        marks = ", ".join("?" * len(part))
-        rows = connection.exec_driver_sql(f"{select} WHERE {column} IN ({marks})", part)
-        fetched += rows.cursor.fetchall()
-    return fetched
-
-
-def mark(connection: sa.Connection) -> str:
-    """The placeholder of a value in SQL that the driver executes, without SQLAlchemy."""
-    return "%s" if connection.dialect.name == "postgresql" else "?"
 
 
 def among(

@@ -7,8 +7,9 @@ server is probed while a statement gets no response.
 
 from __future__ import annotations
 
+import select
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -18,9 +19,11 @@ from psycopg.errors import ConnectionTimeout, _WaitTimeout
 
 from core.circuit_breaker import CircuitBreaker
 from core.errors import StoreUnavailable
+from core.storage.batches import Rows, Statement
 
 CONNECT_SECONDS, PROBE_SECONDS = 3, 2  # libpq takes whole seconds, at least 2
 QUIET_SECONDS = 1.0  # without a response, after which the server is probed
+UNUSED_SECONDS = 1.0  # after which a connection is tested before it is used
 POOL_SECONDS = 5.0  # to wait for a connection that another thread uses
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 2.0
 # A network that drops packets: milliseconds until sent data is acknowledged, seconds between keepalives.
@@ -32,6 +35,7 @@ _NETWORK = {
     "keepalives_count": 3,
 }
 _INTERVAL_SECONDS = 0.1
+_UNUSED_SINCE = "unused_since"
 RV = TypeVar("RV")
 
 
@@ -44,14 +48,40 @@ def create_engine(url: sa.URL, name: str) -> sa.Engine:
         name: of the database, for messages; without credentials.
     """
     network = {key: value for key, value in _NETWORK.items() if key not in url.query}
-    engine = sa.create_engine(url, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=network)
+    engine = sa.create_engine(url, pool_timeout=POOL_SECONDS, connect_args=network)
     connector = _Connector(name)
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, args: Any, kwargs: Any) -> psycopg.Connection[Any]:
         return connector.connect(*args, **kwargs)
 
+    @sa.event.listens_for(engine, "checkin")
+    def checkin(_driver: psycopg.Connection[Any] | None, record: sa.PoolProxiedConnection) -> None:
+        record.info[_UNUSED_SINCE] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def checkout(driver: psycopg.Connection[Any], record: sa.PoolProxiedConnection, _proxy: Any) -> None:
+        unused_since = record.info.get(_UNUSED_SINCE)  # None of a new connection
+        if unused_since is not None and not _usable(engine, driver, time.monotonic() - unused_since):
+            raise sa.exc.InvalidatePoolError
+
     return engine
+
+
+def _usable(engine: sa.Engine, driver: psycopg.Connection[Any], unused_seconds: float) -> bool:
+    """Whether the server still serves a connection.
+
+    The server is asked only where it may have ended the connection: after a while, or if it sent something
+    without a statement. Asking before every use would cost as much as a statement.
+    """
+    try:
+        arrived = select.poll()
+        arrived.register(driver.fileno(), select.POLLIN)
+        if unused_seconds < UNUSED_SECONDS and not arrived.poll(0):
+            return True
+        return engine.dialect.do_ping(cast(Any, driver))
+    except psycopg.Error:
+        return False
 
 
 def connect(url: str, name: str, setting: str) -> psycopg.Connection[Any]:
@@ -66,23 +96,24 @@ def connect(url: str, name: str, setting: str) -> psycopg.Connection[Any]:
     return _Connector(name, setting).connect(url, autocommit=True, **_NETWORK)
 
 
-def copy_rows(connection: sa.Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Copy rows into a table.
-
-    Args:
-        statement: ``COPY TABLE (COLUMNS) FROM STDIN``.
+def execute(connection: sa.Connection, statements: Sequence[Statement]) -> list[Rows]:
+    """Execute statements that are sent together; returns the rows of each, none of one that returns none.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the server cannot be used, or cannot store a value.
     """
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     try:
-        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with driver.pipeline():
+            # Values in binary need no quoting, which takes most of the time of texts.
+            cursors = [
+                driver.execute(text.replace("?", "%b").encode(), values, binary=True)
+                for text, values in statements
+            ]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except psycopg.Error as error:
         raise sa.exc.DBAPIError.instance(
-            statement, None, error, psycopg.Error, dialect=connection.dialect
+            "", None, error, psycopg.Error, dialect=connection.dialect
         ) from error
 
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core.storage.database import among, fetch_among, insert_rows
+from core.storage import batches
+from core.storage.batches import Insert, Lookup, Rows
+from core.storage.database import among
 from events.identity.customer_ids import fold
 from events.identity.tables import STORED_UNDER, customers, ids, merges, splits
 
@@ -70,7 +72,17 @@ def keys_of(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str,
 
 def owners(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, Owner]:
     """The owners of those ids that are known."""
-    rows = fetch_among(connection, _OWNERS, "customer_id", customer_ids)
+    (rows,) = batches.fetch(connection, [owners_lookup(customer_ids)])
+    return owners_of(rows)
+
+
+def owners_lookup(customer_ids: Sequence[str]) -> Lookup:
+    """The lookup of the owners of ids; :func:`owners_of` reads its rows."""
+    return Lookup(_OWNERS, "customer_id", customer_ids)
+
+
+def owners_of(rows: Rows) -> dict[str, Owner]:
+    """The owners of ids by the rows of :func:`owners_lookup`."""
     return {row[0]: Owner(row[1], row[2]) for row in rows}
 
 
@@ -81,8 +93,9 @@ def assign(connection: sa.Connection, customer_ids: Sequence[str]) -> dict[str, 
     if new_ids:
         first = next_key(connection)
         assigned = {customer_id: first + i for i, customer_id in enumerate(new_ids)}
-        insert_rows(connection, customers, [(key, customer_id) for customer_id, key in assigned.items()])
-        insert_rows(connection, ids, [(customer_id, key, None) for customer_id, key in assigned.items()])
+        names = Insert(customers, [(key, customer_id) for customer_id, key in assigned.items()])
+        keys = Insert(ids, [(customer_id, key, None) for customer_id, key in assigned.items()])
+        batches.execute(connection, [names, keys])
         known |= assigned
     return known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 import sqlalchemy as sa
@@ -11,19 +11,29 @@ from events import identity
 from events.journal.message import Message
 
 
+def named_ids(batch: Sequence[Message]) -> set[str]:
+    """The ids that messages name as theirs or as the same customer's."""
+    named = {message.customer_id for message in batch}
+    return named | {message.joins for message in batch if message.joins is not None}
+
+
 class BatchOwners:
     """The owners of the ids in a batch of messages, as they are while its messages join ids.
 
     Args:
+        known: the owners of the ids that the messages name, before any of them.
         last_key: the lake's; new customers get higher keys.
     """
 
-    def __init__(self, connection: sa.Connection, batch: Sequence[Message], last_key: int) -> None:
-        self._connection = connection
-        named = {message.customer_id for message in batch}
-        named |= {message.joins for message in batch if message.joins is not None}
-        self.known = identity.owners(connection, list(named))
-        if len(self.known) < len(named) or any(message.previous is not None for message in batch):
+    def __init__(
+        self,
+        connection: sa.Connection,
+        batch: Sequence[Message],
+        known: Mapping[str, identity.Owner],
+        last_key: int,
+    ) -> None:
+        self._connection, self.known = connection, dict(known)
+        if named_ids(batch) - known.keys() or any(message.previous is not None for message in batch):
             identity.reserve(connection, last_key)
 
     def joins(self, message: Message) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from core.storage.database import fetch_among
+from core.storage import batches
+from core.storage.batches import Lookup
 from events.journal.message import Message
 from events.schema import SCHEMAS
 
@@ -32,10 +33,16 @@ class JournalEntry(NamedTuple):
 
 
 def new_entries(
-    connection: sa.Connection, digests: Sequence[bytes], arrived: Sequence[JournalEntry]
+    connection: sa.Connection,
+    known: Mapping[bytes, bytes | None],
+    digests: Sequence[bytes],
+    arrived: Sequence[JournalEntry],
 ) -> tuple[dict[bytes, JournalEntry], list[bytes]]:
-    """The messages that were not stored yet, by digest, and the digests of those with another's id."""
-    known = _known(connection, list(dict.fromkeys(digests)))
+    """The messages that were not stored yet, by digest, and the digests of those with another's id.
+
+    Args:
+        known: the digests that are stored, each with the digest of its message's content.
+    """
     fresh: dict[bytes, JournalEntry] = {}
     others: list[tuple[bytes, JournalEntry]] = []
     for digest, entry in zip(digests, arrived, strict=True):
@@ -48,7 +55,8 @@ def new_entries(
             others.append((message_digest(renamed.message_id), JournalEntry.of(renamed)))
     if not others:
         return fresh, []
-    known_others = _known(connection, list({digest for digest, _ in others}))
+    (stored,) = batches.fetch(connection, [stored_lookup([digest for digest, _ in others])])
+    known_others = {digest for digest, _ in stored}
     conflicting = {digest: entry for digest, entry in others if digest not in known_others}
     return fresh | conflicting, list(conflicting)
 
@@ -67,10 +75,9 @@ def _renamed(message: Message) -> Message:
     return replace(message, message_id=message_id, rows=rows)
 
 
-def _known(connection: sa.Connection, digests: Sequence[bytes]) -> dict[bytes, bytes | None]:
-    """The digests that are stored, each with the digest of its message's content."""
-    rows = fetch_among(connection, "SELECT digest, content FROM messages", "digest", digests)
-    return {row[0]: row[1] for row in rows}
+def stored_lookup(digests: Sequence[bytes]) -> Lookup:
+    """The lookup of those digests that are stored, each with the digest of its message's content."""
+    return Lookup("SELECT digest, content FROM messages", "digest", list(dict.fromkeys(digests)))
 
 
 def message_digest(message_id: str) -> bytes:

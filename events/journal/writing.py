@@ -10,13 +10,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.calendar import micros
-from core.storage.database import Database, insert, insert_rows, mark
+from core.storage import batches
+from core.storage.batches import Insert, Lookup, Statement
+from core.storage.database import Database, insert
 from events import identity
-from events.journal.batch_owners import BatchOwners
-from events.journal.deduplication import JournalEntry, message_digest, new_entries
+from events.journal.batch_owners import BatchOwners, named_ids
+from events.journal.deduplication import JournalEntry, message_digest, new_entries, stored_lookup
 from events.journal.message import Message, Refused
 from events.journal.reading import last
 from events.journal.schema import conflicts, counter, journal, messages, newest, quarantine
+
+_NEWEST = "SELECT last_seq FROM journal_counter"
+_NUMBER = "INSERT INTO journal_counter VALUES (?)"  # before any message came
+_RENUMBER = "UPDATE journal_counter SET last_seq = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,26 @@ def append(
     # Before the transaction, for which other processes wait.
     digests = [message_digest(message.message_id) for message in arrived]
     entries = [JournalEntry.of(message) for message in arrived]
-    with database.writing() as connection:
-        fresh, conflicting = new_entries(connection, digests, entries)
-        if fresh:
-            insert_rows(connection, messages, [(digest, e.message.content) for digest, e in fresh.items()])
-            _insert(connection, list(fresh.values()), compacted_seq, last_key)
-            doubts = (entry.message.doubt for entry in fresh.values())
-            refused = [*refused, *(doubt for doubt in doubts if doubt is not None)]
-        if conflicting:
-            connection.execute(sa.insert(conflicts), [{"digest": digest} for digest in conflicting])
+    lookups = [stored_lookup(digests), identity.owners_lookup(list(named_ids(arrived))), Lookup(_NEWEST)]
+    with database.writing_after(lookups) as (connection, (stored, owners, numbered)):
+        fresh, conflicting = new_entries(connection, dict(stored), digests, entries)
+        doubts = (entry.message.doubt for entry in fresh.values())
+        refused = [*refused, *(doubt for doubt in doubts if doubt is not None)]
         if refused:
             connection.execute(insert(connection, quarantine).on_conflict_do_nothing(), _quarantined(refused))
+        changes: list[Insert | Statement] = []
+        if fresh:
+            batch = [entry.message for entry in fresh.values()]
+            people = BatchOwners(connection, batch, identity.owners_of(owners), last_key)
+            seq = max([compacted_seq, *(row[0] for row in numbered)])
+            changes = [
+                Insert(messages, [(digest, entry.message.content) for digest, entry in fresh.items()]),
+                Insert(journal, _numbered(people, list(fresh.values()), seq + 1)),
+                Statement(_RENUMBER if numbered else _NUMBER, (seq + len(batch),)),
+            ]
+        if conflicting:
+            changes.append(Insert(conflicts, [(digest,) for digest in conflicting]))
+        batches.execute(connection, changes, last=True)
     return Appended(len(fresh), len(arrived) - len(fresh), len(refused), len(conflicting))
 
 
@@ -113,12 +128,11 @@ def _quarantined(refused: Sequence[Refused]) -> list[dict[str, Any]]:
     ]
 
 
-def _insert(
-    connection: sa.Connection, fresh: Sequence[JournalEntry], compacted_seq: int, last_key: int
-) -> None:
+def _numbered(
+    people: BatchOwners, fresh: Sequence[JournalEntry], first_seq: int
+) -> list[tuple[int, int, int, str]]:
+    """The rows of messages in the journal; their ids are joined, and their customers get keys."""
     batch = [entry.message for entry in fresh]
-    first_seq = _reserve(connection, len(batch), compacted_seq)
-    people = BatchOwners(connection, batch, last_key)
     rows: list[tuple[int, int, int, str]] = []
     for i, (message, events) in enumerate(fresh):
         seq, at_us = first_seq + i, micros(message.received_at)
@@ -127,20 +141,7 @@ def _insert(
         elif message.customer_id not in people.known:
             people.assign(batch[i:])
         rows.append((seq, people.known[message.customer_id].stored_under, at_us, events))
-    insert_rows(connection, journal, rows)
-
-
-def _reserve(connection: sa.Connection, count: int, compacted_seq: int) -> int:
-    """Give out as many numbers; returns the first."""
-    statement = (
-        "UPDATE journal_counter SET last_seq = CASE WHEN last_seq < ? THEN ? ELSE last_seq END + ?"
-        " RETURNING last_seq"
-    ).replace("?", mark(connection))
-    row = connection.exec_driver_sql(statement, (compacted_seq, compacted_seq, count)).cursor.fetchone()
-    if row is None:  # no message came yet
-        _count(connection, compacted_seq + count)
-        return compacted_seq + 1
-    return int(row[0]) - count + 1
+    return rows
 
 
 def _count(connection: sa.Connection, seq: int) -> None:

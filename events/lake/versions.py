@@ -103,6 +103,12 @@ def current(home: Home) -> Lake:
 
 def position(home: Home) -> LakePosition:
     """The position of the current version; zeroes where there is no lake that can be read."""
+    stamp = files.stamp(home.events / POINTER)  # every commit of events needs the position
+    return LakePosition() if stamp is None else _position(home, stamp)
+
+
+@lru_cache(maxsize=4)
+def _position(home: Home, _stamp: files.Stamp) -> LakePosition:
     try:
         lake = current(home)
     except PatronError:

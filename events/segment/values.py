@@ -49,8 +49,11 @@ def check(message: Mapping[str, Any]) -> bytes:
     Raises:
         Unfit: it is, or does.
     """
-    changed = {name: message[name] for name in CHANGED_BY_RETRIES if name in message}
-    lasting = {k: v for k, v in message.items() if k not in changed} if changed else message
+    changed: dict[str, Any] = {}
+    lasting = message
+    if not CHANGED_BY_RETRIES.isdisjoint(message):
+        changed = {name: message[name] for name in CHANGED_BY_RETRIES if name in message}
+        lasting = {k: v for k, v in message.items() if k not in changed}
     try:
         encoded = compact_json.encode(lasting)
         rest = compact_json.encode(changed) if changed else b""

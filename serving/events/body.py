@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from serving.access.authentication import Admit, Caller
+from serving.access.authentication import Admit
 from serving.http.cors import from_other_origin
 
+T = TypeVar("T")
 MAX_BODY_BYTES = 500 * 1024
 MAX_OBJECTS = 50_000  # far beyond those of 2,500 events; counted before they are created in memory
 
 
-async def read_body(request: Request, admit: Admit) -> dict[str, Any]:
-    """The body as an object, whatever its media type: ``navigator.sendBeacon`` sends ``text/plain``.
+async def read_body(request: Request, admit: Admit, use: Callable[[dict[str, Any]], T]) -> T:
+    """What is made of the body, an object of any media type: ``navigator.sendBeacon`` sends ``text/plain``.
 
     A body that is too large or not JSON is answered with 400, as the Segment specification has it.
 
+    Args:
+        use: called with the body of a caller who may send it, in a thread.
+
     Raises:
-        HTTPException: the body cannot be read, or the caller may not send it.
+        HTTPException: the body cannot be read, or the caller may not send it; or ``use`` raised it.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     raw = bytearray()
@@ -32,28 +37,28 @@ async def read_body(request: Request, admit: Admit) -> dict[str, Any]:
             raw += chunk
             if len(raw) > MAX_BODY_BYTES:
                 raise _too_large()
-        body, caller = await run_in_threadpool(_parse_and_admit, bytes(raw), encoding, admit)
+        used = await run_in_threadpool(_parse_and_use, bytes(raw), encoding, request, admit, use)
     except ClientDisconnect:
         raise HTTPException(400, "the body broke off") from None
     except HTTPException:
         admit(())  # whoever may not send anything learns nothing else
         raise
-    if isinstance(caller, HTTPException):
-        raise caller
-    if caller.name is None:
-        _check_without_key(request)
-    return body
+    if isinstance(used, HTTPException):
+        raise used
+    return used
 
 
-def _parse_and_admit(
-    raw: bytes, encoding: str, admit: Admit
-) -> tuple[dict[str, Any], Caller | HTTPException]:
-    """The body, and the caller or the refusal; to run in a thread, since the keys may have to be read."""
+def _parse_and_use(
+    raw: bytes, encoding: str, request: Request, admit: Admit, use: Callable[[dict[str, Any]], T]
+) -> T | HTTPException:
+    """What is made of the body, or the refusal; to run in a thread, since the keys may have to be read."""
     body = _parse(raw, encoding)
     try:
-        return body, admit(_write_keys(body))
+        if admit(_write_keys(body)).name is None:
+            _check_without_key(request)
+        return use(body)
     except HTTPException as refusal:
-        return body, refusal
+        return refusal
 
 
 def _check_without_key(request: Request) -> None:

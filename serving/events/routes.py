@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
-from starlette.concurrency import run_in_threadpool
 
 from events import warehouse
 from events.journal import Message, Refused
@@ -62,22 +61,15 @@ async def batch(
     Also at `/v1/b`, `/b` and `/beacon/v1/batch`.
     """
     at = datetime.now(UTC)
-    body = await read_body(request, admit)
-    events = body.get("batch")
-    if not isinstance(events, list):
-        raise HTTPException(400, "batch: it takes a list of events")
-    if len(events) > MAX_BATCH_EVENTS:
-        raise HTTPException(
-            400,
-            f"batch: {len(events):,} events, at most {MAX_BATCH_EVENTS:,}; nothing was stored",
-        )
-    envelope = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
-    place = _place(scorer)
-    read = await run_in_threadpool(
-        lambda: [translate(_with_envelope(event, envelope), at, place) for event in events]
-    )
-    accepted = [message for message in read if isinstance(message, Message)]
-    refused = [message for message in read if isinstance(message, Refused)]
+
+    def read(body: dict[str, Any]) -> list[Message | Refused]:
+        events, place = _events(body), _place(scorer)
+        envelope = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
+        return [translate(_with_envelope(event, envelope), at, place) for event in events]
+
+    messages = await read_body(request, admit, read)
+    accepted = [message for message in messages if isinstance(message, Message)]
+    refused = [message for message in messages if isinstance(message, Refused)]
     await _store(intake, metrics, accepted, refused)
     parts = sum(one.doubt is not None for one in accepted)
     return Taken(kept=len(accepted), quarantined=len(refused) + parts)
@@ -104,13 +96,29 @@ async def single_event(
     Also at the first letter of the kind: `/v1/t`, `/v1/p`, `/v1/i`, `/v1/s`, `/v1/g`, `/v1/a`.
     """
     at, kind = datetime.now(UTC), request.scope["route"].name
-    body = await read_body(request, admit)
-    read = translate(_with_envelope(body, {}) | {"type": kind}, at, _place(scorer))
+
+    def translated(body: dict[str, Any]) -> Message | Refused:
+        return translate(_with_envelope(body, {}) | {"type": kind}, at, _place(scorer))
+
+    read = await read_body(request, admit, translated)
     if isinstance(read, Refused):
         await _store(intake, metrics, [], [read])
         raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
     await _store(intake, metrics, [read], [])
     return Taken(kept=1, quarantined=int(read.doubt is not None))
+
+
+def _events(body: dict[str, Any]) -> list[Any]:
+    """The events of a batch."""
+    events = body.get("batch")
+    if not isinstance(events, list):
+        raise HTTPException(400, "batch: it takes a list of events")
+    if len(events) > MAX_BATCH_EVENTS:
+        raise HTTPException(
+            400,
+            f"batch: {len(events):,} events, at most {MAX_BATCH_EVENTS:,}; nothing was stored",
+        )
+    return events
 
 
 def _place(scorer: ScorerDep) -> Place:
@@ -132,7 +140,7 @@ def _place(scorer: ScorerDep) -> Place:
 
 def _with_envelope(message: Any, envelope: dict[str, Any]) -> Any:
     """An event with what its batch says for all of them, without the key."""
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or not (envelope or "writeKey" in message):
         return message
     return {name: value for name, value in (envelope | message).items() if name != "writeKey"}
 

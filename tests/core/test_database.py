@@ -25,14 +25,14 @@ from benchmarks.harness.postgres import PostgresServer
 from core.calendar import micros
 from core.errors import NothingThere, PatronError, StoreUnavailable
 from core.home import Home
-from core.storage import migrations
+from core.storage import batches, migrations
 from core.storage import sqlite_file as database_file
 from core.storage.database import METADATA, Database, Turn, insert
 from core.storage.postgres import QUIET_SECONDS
 from events import journal
 from events.identity import Identity
 from events.journal import Appended, Changes, Message, Refused, append
-from events.journal.deduplication import JournalEntry, message_digest, new_entries
+from events.journal.deduplication import message_digest, stored_lookup
 from events.segment import quarantine
 from records.tables import rules
 
@@ -494,8 +494,23 @@ def test_batches_are_looked_up_by_an_index_also_if_tables_were_empty_at_first(
     digests = [message_digest(f"x{n}") for n in range(100)]
     with database.writing() as connection:
         before = connection.exec_driver_sql(scans).scalar()
-        new_entries(connection, digests, [JournalEntry.of(message) for message in batch])
+        assert batches.fetch(connection, [stored_lookup(digests)]) == [[]]
         assert connection.exec_driver_sql(scans).scalar() == before
+
+
+def test_a_connection_that_the_server_ended_is_replaced(
+    postgres: PostgresServer, postgres_address: str, tmp_path: Path
+) -> None:
+    database = Database(Home(tmp_path, postgres_address))
+    with database.writing() as connection:
+        put(connection, "a")
+    name = postgres_address.rpartition("/")[2]
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
+    with database.writing() as connection:
+        put(connection, "b")
+        assert count(connection) == 2
 
 
 def test_a_server_that_hangs_is_noticed_once_and_used_again(
