@@ -28,6 +28,8 @@ from models.estimators.trees import PARAMETERS
 from models.measures.metrics import RANKING
 
 Learners = dict[str, BlendPart]
+RawParts = dict[str, Array]
+"""The raw scores of each part, not yet weighted."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,11 @@ class Blend:
         line = tuple(names.index(name) for name in LINE_FEATURES if name in names)
         recipe = Recipe(self.kind, self.rounds, self.parameters, tuple(categorical), line)
         tried = _learn_abreast(recipe, holdouts, x, y)
-        chosen, measures = _choose(recipe, tried, holdouts, x, y)
+        chosen, measures = _choose(recipe, tried, holdouts, y)
         weights = recipe.candidates[chosen]
-        blends = [_blend(recipe, learners, weights) for learners in tried]
         final = _blend(recipe, _learn_all(recipe, weights, x, y), weights)
         final = replace(final, chosen={"candidate": chosen, "by_time": timed, "inner": measures})
-        return _calibrated(final, blends, holdouts, x, y, context)
+        return _calibrated(final, [_raw(parts, weights) for parts in tried], holdouts, x, y, context)
 
 
 def probability_blend() -> Blend:
@@ -81,12 +82,13 @@ def _learn_all(recipe: Recipe, names: Sequence[str] | Mapping[str, float], x: Ar
     return {name: recipe.part(name, recipe.learn(name, x, y), 1.0) for name in names}
 
 
-def _learn_abreast(recipe: Recipe, holdouts: Sequence[ValidationSplit], x: Array, y: Array) -> list[Learners]:
-    """Fit every part of every candidate on the training rows of each split."""
+def _learn_abreast(recipe: Recipe, holdouts: Sequence[ValidationSplit], x: Array, y: Array) -> list[RawParts]:
+    """Fit every part of every candidate on the training rows of each split, and score the held-out rows."""
     names = list(dict.fromkeys(name for parts in recipe.candidates.values() for name in parts))
 
-    def learn(holdout: ValidationSplit) -> Learners:
-        return _learn_all(recipe, names, x[holdout.learnt], y[holdout.learnt])
+    def learn(holdout: ValidationSplit) -> RawParts:
+        learners = _learn_all(recipe, names, x[holdout.learnt], y[holdout.learnt])
+        return {name: part.raw(x[holdout.held_out]) for name, part in learners.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(learn, holdouts))
@@ -98,30 +100,36 @@ def _blend(recipe: Recipe, learners: Learners, weights: Mapping[str, float]) -> 
     return FittedBlend(recipe.kind, parts, 1.0, 0.0)
 
 
+def _raw(parts: RawParts, weights: Mapping[str, float]) -> Array:
+    """The raw scores of a blend, as :meth:`FittedBlend.raw` adds them."""
+    first, *others = (weight * parts[name] for name, weight in weights.items())
+    return sum(others, first)
+
+
 def _choose(
-    recipe: Recipe, tried: Sequence[Learners], holdouts: Sequence[ValidationSplit], x: Array, y: Array
+    recipe: Recipe, tried: Sequence[RawParts], holdouts: Sequence[ValidationSplit], y: Array
 ) -> tuple[str, dict[str, float]]:
     """The candidate that ranks best on average over the splits, and the mean measure of each candidate."""
     _, measure = RANKING[recipe.kind]
     measures = {}
     for name, weights in recipe.candidates.items():
-        scores = [
-            _blend(recipe, learners, weights).raw(x[h.held_out])
-            for learners, h in zip(tried, holdouts, strict=True)
+        values = [
+            measure(y[h.held_out], _raw(parts, weights)) for h, parts in zip(holdouts, tried, strict=True)
         ]
-        measures[name] = rounded(
-            float(np.mean([measure(y[h.held_out], s) for h, s in zip(holdouts, scores, strict=True)]))
-        )
+        measures[name] = rounded(float(np.mean(values)))
     return max(measures, key=lambda name: measures[name]), measures
 
 
 def _calibrated(
-    final: FittedBlend, blends: Sequence[FittedBlend], holdouts: Sequence[ValidationSplit],
+    final: FittedBlend, raw: Sequence[Array], holdouts: Sequence[ValidationSplit],
     x: Array, y: Array, context: FitContext | None,
 ) -> FittedBlend:  # fmt: skip
-    """Set the slope from held-out rows and the level of the present, and fit intervals of money."""
+    """Set the slope from held-out rows and the level of the present, and fit intervals of money.
+
+    Args:
+        raw: per split the raw scores of the held-out rows.
+    """
     kind = final.kind
-    raw = [blend.raw(x[h.held_out]) for blend, h in zip(blends, holdouts, strict=True)]
     outcome = [y[h.held_out] for h in holdouts]
     # A fit resembles the final one the more, the more rows it learnt from.
     slope, intercepts = common_line(kind, outcome, raw, [len(h.learnt) for h in holdouts])

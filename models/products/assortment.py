@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -32,23 +32,32 @@ class Assortment:
         popularity: a row per window of ``WINDOWS_DAYS``: the share of its baskets with the product.
         repeat_share: the share of its customers who bought it in two baskets or more, smoothed towards 0.
         first_days_ago, last_days_ago: days of the shop since its first and last sale.
-        baskets: the number of baskets with it, among those of at most ``LARGEST_BASKET`` products.
         links: the weight by which a purchase of A (the row) raises the score of B, given the other purchases.
-        together: for each link, the number of these baskets with both.
     """
 
     popularity: Array
     repeat_share: Array
     first_days_ago: Ints
     last_days_ago: Ints
-    baskets: Ints
     links: sp.csr_array
-    together: sp.csr_array
 
     @cached_property
     def linked_from(self) -> sp.csr_array:
         """The links transposed: the row is the raised product B, the column the purchased product A."""
         return self.links.T.tocsr()
+
+
+@dataclass(frozen=True)
+class CountedAssortment(Assortment):
+    """Facts by product, with the counts that reasons state.
+
+    Attributes:
+        baskets: the number of baskets with it, among those of at most ``LARGEST_BASKET`` products.
+        together: for each link, the number of these baskets with both.
+    """
+
+    baskets: Ints
+    together: sp.csr_array
 
 
 def assortment(purchases: Purchases, histories: Histories, links: Links) -> Assortment:
@@ -61,17 +70,20 @@ def assortment(purchases: Purchases, histories: Histories, links: Links) -> Asso
     bought = histories.bought
     buyers = np.bincount(bought.product, minlength=count)
     again = np.bincount(bought.product, weights=bought.times > 1, minlength=count)
-    related = links(histories)
-    baskets, both = _together(purchases, related)
     return Assortment(
         popularity=np.stack([popularity(purchases, days, count) for days in WINDOWS_DAYS]),
         repeat_share=again / np.maximum(buyers, CUSTOMERS_PRIOR),
         first_days_ago=first_days,
         last_days_ago=last_days,
-        baskets=baskets,
-        links=related,
-        together=both,
+        links=links(histories),
     )
+
+
+def counted(goods: Assortment, purchases: Purchases) -> CountedAssortment:
+    """The facts with the counts of baskets, as of the purchases' ``as_of``."""
+    baskets, both = _together(purchases, goods.links)
+    facts = {field.name: getattr(goods, field.name) for field in fields(goods)}
+    return CountedAssortment(**facts, baskets=baskets, together=both)
 
 
 def popularity(purchases: Purchases, days: int, count: int) -> Array:
@@ -125,8 +137,12 @@ class Links:
 
 def _best_links(x: sp.csr_array) -> sp.coo_array:
     """The largest links of each product of a matrix of customers × products."""
+    from threadpoolctl import threadpool_limits
+
     gram = (x.T @ x).toarray() + LINK_PENALTY * np.eye(x.shape[1], dtype=np.float32)
-    inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
+    # One thread: where another process uses the other core, threads of BLAS wait for one another.
+    with threadpool_limits(1, user_api="blas"):
+        inverse = scipy.linalg.inv(gram, overwrite_a=True, assume_a="pos")
     weights = np.maximum(-inverse / np.diag(inverse), 0)
     np.fill_diagonal(weights, 0)
     if len(weights) > LINKS:  # cutting dense rows is faster than sparse ones

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from core import parquet
 from core.errors import PatronError
-from models.products.assortment import WINDOWS_DAYS, Assortment
+from models.products.assortment import WINDOWS_DAYS, CountedAssortment
 from models.products.candidates import COLUMNS
 from models.products.histories import Bought, Buyers, Histories, as_table
 from models.products.ranker import FittedProducts
@@ -77,7 +77,7 @@ def open_products(version: str, files: Mapping[str, bytes], manifest_digest: str
     customers, bought = (_columns(files[name]) for name in ("customers.parquet", "bought.parquet"))
     pairs = _columns(files["links.parquet"])
     shape = (len(products["product_id"]), len(products["product_id"]))
-    goods = Assortment(
+    goods = CountedAssortment(
         popularity=np.stack([products[f"popularity_{days}d"] for days in WINDOWS_DAYS]),
         links=matrix(pairs["product"], pairs["other"], pairs["weight"], shape),
         together=matrix(pairs["product"], pairs["other"], pairs["together"], shape),

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.errors import PatronError
-from models.products.assortment import Assortment, Links, assortment
+from models.products.assortment import CountedAssortment, Links, assortment, counted
 from models.products.candidates import candidates
 from models.products.histories import Histories, histories
 from models.products.learning import CUSTOMERS_AT_ONCE, examples, learn, probabilities
@@ -42,7 +42,7 @@ class FittedProducts:
     product_ids: tuple[str, ...]
     category: Ints
     histories: Histories
-    goods: Assortment
+    goods: CountedAssortment
     booster: lgb.Booster
 
     def rank(self, customer_keys: Sequence[int], k: int = 10, new_only: bool = False) -> pa.Table:
@@ -149,5 +149,5 @@ def fit(
     links = links or Links()
     booster = learn(examples(versions, links, seed))
     seen = histories(purchases)
-    goods = assortment(purchases, seen, links)
+    goods = counted(assortment(purchases, seen, links), purchases)
     return FittedProducts(as_of, purchases.product_ids, purchases.category, seen, goods, booster)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from models.products.assortment import WINDOWS_DAYS, Assortment
+from models.products.assortment import WINDOWS_DAYS, CountedAssortment
 from models.products.histories import Histories
 from models.products.purchases import Ints
 
@@ -31,7 +31,11 @@ def popular(share: float) -> str:
 
 
 def reasons(
-    customer: Ints, product: Ints, product_ids: tuple[str, ...], histories: Histories, goods: Assortment
+    customer: Ints,
+    product: Ints,
+    product_ids: tuple[str, ...],
+    histories: Histories,
+    goods: CountedAssortment,
 ) -> list[str]:
     """The first reason that applies to each customer and product.
 

@@ -59,10 +59,8 @@ class Dataset:
         Args:
             columns: of the matrix; see :meth:`x`.
         """
-        moments, which = np.unique(self.frame["as_of"].to_numpy(), return_inverse=True)
-        days = [
-            day_of(pd.Timestamp(moment).tz_convert("UTC").to_pydatetime(), self.zone) for moment in moments
-        ]
+        which, moments = pd.factorize(self.frame["as_of"])
+        days = [day_of(moment.to_pydatetime(), self.zone) for moment in moments]
         names = tuple(f.name for f in self.model.features)
         today = day_of(self.known_at, self.zone)
         current = None if self.current is None or self.current.empty else _matrix(columns, self.current)
@@ -238,5 +236,5 @@ def check_enough(model: CustomerModel, data: Dataset) -> None:
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """A frame as lists by column, as models read it."""
-    return {str(name): frame[name].tolist() for name in frame}
+    """A frame's numbers and texts as lists by column, as models read them; moments are left out."""
+    return {str(name): frame[name].tolist() for name in frame.select_dtypes(exclude="datetimetz")}
