@@ -114,7 +114,7 @@ class Links:
     products, the ``weights`` of the histories. Of each A the ``LINKS`` largest weights above 0 are
     kept. Only the ``LINKED_PRODUCTS`` bought by most customers have links, which bounds memory and time.
 
-    The inverse takes most of the time of a training. An instance computes it once for the same X: a test
+    The inverse takes a second for thousands of products. An instance computes it once for the same X: a test
     and the final fit read the same moments of the past.
     """
 

@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from models.products import assortment, baselines, candidates, learning, purchas
 from models.products.files import open_products, to_files
 from models.products.histories import histories
 from models.products.ranker import FittedProducts, fit
+from models.products.sparse import largest
 from models.registry.bundle import MANIFEST, digest, open_bundle
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -269,6 +271,19 @@ def test_links_solve_the_ridge_regression_of_each_product_on_the_others() -> Non
 
 
 # The ranking
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=4), st.integers(1, 7)
+)
+def test_the_largest_values_of_a_row_are_those_of_sorting_it(rows: list[list[int]], count: int) -> None:
+    values = sp.csr_array(np.array(rows, np.float64))
+    expected = np.zeros(values.shape)
+    for row, cells in enumerate(rows):
+        stored = [column for column, value in enumerate(cells) if value]
+        for column in sorted(stored, key=lambda column: (-cells[column], column))[:count]:
+            expected[row, column] = cells[column]
+    np.testing.assert_array_equal(largest(values, count).toarray(), expected)
 
 
 def test_a_product_in_every_basket_is_ranked_first_with_that_reason(learnt: FittedProducts) -> None:
