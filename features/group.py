@@ -108,19 +108,19 @@ class FeatureGroup:
         self.fresh_for = fresh_for
         self.reads = {feature.name: feature for feature in reads}
         self.features: dict[str, Feature] = {}
-        self._tables: dict[str, Callable[..., ir.Table]] = {}
+        self.tables: dict[str, Callable[..., ir.Table]] = {}
 
     @property
     def reads_opinions(self) -> bool:
         """Whether a feature reads opinions, and so depends on the classifier of texts."""
         inputs = [
-            name for function in self._tables.values() for name in inspect.signature(function).parameters
+            name for function in self.tables.values() for name in inspect.signature(function).parameters
         ]
         return "opinions" in [*inputs, *(name for f in self.features.values() for name in f.inputs)]
 
     def table(self, function: Callable[..., ir.Table]) -> Callable[..., ir.Table]:
-        """Register an intermediate table, for features that need more than one aggregation."""
-        self._tables[function.__name__] = function
+        """Register an intermediate table in ``tables``, for features that need more than one aggregation."""
+        self.tables[function.__name__] = function
         return function
 
     def feature(
@@ -158,8 +158,8 @@ class FeatureGroup:
             events: the event tables.
             population: ``customer_key``, ``as_of``, ``as_of_day``; a row per customer and moment.
             features: the features to compute; all of the group by default.
-            prepared: tables that exist already: event tables as :func:`visible` returns them, and as
-                ``facts`` the features that the group ``reads``, a row per customer and moment.
+            prepared: tables that exist already: event tables as :func:`visible` returns them, tables of
+                the group, and as ``facts`` the features that it ``reads``, a row per customer and moment.
 
         Returns:
             ``customer_key``, ``as_of`` and a column per feature; a row per customer and moment.
@@ -223,8 +223,8 @@ class FeatureGroup:
 
     def _prepared(self, name: str, events: Events, tables: dict[str, ir.Table]) -> ir.Table:
         if name not in tables:
-            if name in self._tables:
-                function = self._tables[name]
+            if name in self.tables:
+                function = self.tables[name]
                 inputs = inspect.signature(function).parameters
                 tables[name] = function(*(self._prepared(n, events, tables) for n in inputs))
             elif name == "facts":

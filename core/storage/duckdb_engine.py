@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
 from core.storage import sql
@@ -29,3 +30,8 @@ def connect(spill: Path | None = None, beyond: str = SPILL_BEYOND) -> Backend:
     # As a pragma: in a notebook without ipywidgets, DuckDB refuses every setting of the progress bar.
     backend.con.execute("PRAGMA disable_progress_bar; SET preserve_insertion_order = true")
     return backend
+
+
+def register_inputs(backend: Backend, expression: ir.Table) -> None:
+    """Make the tables in memory that an expression reads known to DuckDB, before its SQL is executed."""
+    backend._run_pre_execute_hooks(expression)  # Ibis does so itself only where it compiles the SQL as well

@@ -40,9 +40,15 @@ def everyone(events: Events, as_of: datetime, zone: str) -> ir.Table:
     return everyone_at(events, [as_of], zone)
 
 
-def everyone_at(events: Events, as_ofs: Sequence[datetime], zone: str) -> ir.Table:
-    """All customers known at each of these moments; the events are read once."""
-    known = first_known(events)
+def everyone_at(
+    events: Events, as_ofs: Sequence[datetime], zone: str, known: ir.Table | None = None
+) -> ir.Table:
+    """All customers known at each of these moments.
+
+    Args:
+        known: the result of :func:`first_known`, if it was computed before; else the events are read once.
+    """
+    known = first_known(events) if known is None else known
     moments = {
         "as_of": pa.array([as_of.replace(tzinfo=None) for as_of in as_ofs], pa.timestamp("us")),
         "as_of_day": pa.array([day_of(as_of, zone) for as_of in as_ofs], pa.int32()),

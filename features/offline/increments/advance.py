@@ -22,7 +22,7 @@ from events.schema import Events
 from features.ageing import ageing
 from features.group import KEYS, Feature, FeatureGroup
 from features.offline.engines import GroupSnapshots, SnapshotFile
-from features.offline.engines.groups import GroupBuild
+from features.offline.engines.groups import GroupBuild, tables_of_moments
 from features.offline.increments.increment import Increment, Keys
 
 
@@ -95,7 +95,9 @@ class Advance:
 
     def _values(self, group: FeatureGroup, parts: Parts) -> ir.Table:
         facts, everyone = self.build.facts(group, [self.increment.as_of]), self.increment.everyone
-        prepared = {} if facts is None else {"facts": facts}
+        small = tables_of_moments(group, self.build.events, everyone)
+        prepared = {name: self._cached(table) for name, table in small.items()}
+        prepared |= {} if facts is None else {"facts": facts}
         affected = _table(self.increment.affected([group]))
         population = self._cached(everyone.semi_join(affected, "customer_key"))
         events = replace(self._recent, boundaries=self.build.events.boundaries)
