@@ -64,19 +64,21 @@ def monitor(
         verdict = verdict.with_level(level_of(home, champion, days))
         progress(f"report of {champion.name}", (i + 0.4) / len(champions))
         current = scored_rows(champion.name, champion.version, logged.vectors)
-        paths = report.write(verdict, _reference_rows(home, champion), current, home.reports)
+        paths = report.write(verdict, reference_rows(home, champion), current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)
     return watched, absent
 
 
-def _reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
-    """All customers' features as of the champion's training, recomputed from the events."""
+def reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
+    """The features of about ``report.MAX_ROWS`` customers as of the champion's training, from the events."""
     backend = lake.backend_of(home)
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
     known = features_of(home)
     features = [known[name] for name in champion.features if name in known]
     events = boundaries.load_events(features, home, backend, [as_of])
     population = populations.everyone(events, as_of, home.shop().time_zone)
+    if (customers := champion.reference["rows"]) > report.MAX_ROWS:
+        population = populations.sample(population, report.MAX_ROWS / customers)
     frame = compute(events, population, features).to_pandas()
     return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None

@@ -1,11 +1,13 @@
-"""Builds on a Spark cluster of several processes, of which some are killed.
+"""Builds and a score job on a Spark cluster of several processes, of which some are killed.
 
 A master and two workers run on the loopback interface, as Spark's standalone cluster. An executor is killed
 when the first snapshot of a build is stored: the build finishes, with the values of a build by DuckDB. Then
 all processes of the cluster are killed at that moment: the build ends with one sentence. Then the build
 itself is killed. Each leaves whole snapshots only, and the next build, on a new cluster, computes the others.
+Last, `patron score` is killed when the first part of its job is stored: there is no file, and the same
+command, run again, scores the other parts and writes the file of a job without Spark.
 
-    python -m torture.spark [--events N] [--kill executor|cluster|build ...]
+    python -m torture.spark [--events N] [--kill executor|cluster|build|scores ...]
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,15 +29,18 @@ import pyarrow.parquet as pq
 import pyspark
 
 from benchmarks import engines, lakes
-from benchmarks.harness import rounds
+from benchmarks.harness import homes, rounds
 from benchmarks.harness.servers import HOST, free_port
 from core.errors import PatronError
 from core.home import Home
 from core.storage.spark_watch import TIMEOUT
 from features.offline import snapshots
+from records.score_jobs import ScoreJobStore
 
 WORKERS, START_S, BUILD_S = 2, 60.0, 600.0
 LOST_S = 15  # without executors, after which a build ends
+SCORES = "scores"  # of what is killed
+PARTS, CHUNK = "part-*.parquet", 200  # of a score job; customers in a part
 EXECUTOR = "CoarseGrainedExecutorBackend"
 CONFIGURATION = f"""
 spark.driver.host {HOST}
@@ -50,7 +55,7 @@ spark.ui.enabled false
 def main() -> None:
     parser = argparse.ArgumentParser(description="Builds by Spark whose cluster is killed.")
     parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--kill", nargs="+", choices=KILLS, default=[*KILLS])
+    parser.add_argument("--kill", nargs="+", choices=[*KILLS, SCORES], default=[*KILLS, SCORES])
     arguments = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -58,19 +63,21 @@ def main() -> None:
         rounds.apart(partial(lakes.make, made, arguments.events))
         shutil.copytree(made.path, expected.path)
         snapshots.build(expected, monthly=False)
-        for kill_it in (KILLS[name] for name in arguments.kill):
+        for kill_it in (KILLS[name] for name in arguments.kill if name in KILLS):
             home = Home(folder / "spark")
             shutil.copytree(made.path, home.path)
             kill_it(home, expected, folder)
             engines.check(expected, home)
             shutil.rmtree(home.path)
-    print("all snapshots are those of DuckDB")
+        print("all snapshots are those of DuckDB")
+        if SCORES in arguments.kill:
+            kill_the_scores(folder)
 
 
 def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
     """A build that finishes although an executor is killed."""
     with cluster(folder) as (address, processes), building(home, address, folder) as build:
-        wait_for_a_snapshot(home, build)
+        wait_for_a_file(home.snapshots, "*.parquet", build)
         os.kill(executors(processes[-1])[0], signal.SIGKILL)
         code = build.wait(BUILD_S)
         expect(code == 0, f"the build without an executor ended with {code}")
@@ -80,7 +87,7 @@ def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
 def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
     """A build that ends with an error, and the next one, which continues."""
     with cluster(folder) as (address, processes), building(home, address, folder) as build:
-        wait_for_a_snapshot(home, build)
+        wait_for_a_file(home.snapshots, "*.parquet", build)
         kill(processes)
         code = build.wait(BUILD_S)
     message = (folder / "build.log").read_text().strip()
@@ -92,12 +99,33 @@ def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
 def kill_the_build(home: Home, expected: Home, folder: Path) -> None:
     """A build that is killed, and the next one, which continues."""
     with cluster(folder) as (address, _), building(home, address, folder) as build:
-        wait_for_a_snapshot(home, build)
+        wait_for_a_file(home.snapshots, "*.parquet", build)
         build.kill()
     expect(not list(home.snapshots.rglob("current.json")), "the killed build looks whole")
     print("the build was killed")
     continue_build(home, expected, folder)
     expect(not list((home.path / "spark").glob("build-*")), "a folder of the killed build is left")
+
+
+def kill_the_scores(folder: Path) -> None:
+    """A score job that is killed, and the same command, which continues it."""
+    home, whole, out = Home(folder / "trained"), folder / "whole.parquet", folder / "scores.parquet"
+    homes.build(home.path)
+    homes.run(home.path, ["score", "--out", str(whole)])
+    known = [*home.score_jobs.rglob(PARTS)]
+    with cluster(folder) as (address, _), scoring(home, address, folder, out) as process:
+        wait_for_a_file(home.score_jobs, PARTS, process, known)
+        process.kill()
+    (killed,) = (job for job in ScoreJobStore(home).list_jobs() if job.status == "interrupted")
+    stored = {path: path.stat().st_mtime_ns for path in (home.score_jobs / killed.id).glob(PARTS)}
+    expect(not out.exists(), "the killed command left a file")
+    expect(0 < len(stored) < killed.chunks, f"{len(stored)} of {killed.chunks} parts were stored")
+    with cluster(folder) as (address, _), scoring(home, address, folder, out) as process:
+        code = process.wait(BUILD_S)
+        expect(code == 0, f"the next command ended with {code}")
+    expect(all(path.stat().st_mtime_ns == at for path, at in stored.items()), "a part was written again")
+    expect(pq.read_table(out).equals(pq.read_table(whole)), "the scores are not those without Spark")
+    print(f"the scores were killed at {len(stored)} of {killed.chunks} parts, and the next command wrote all")
 
 
 def continue_build(home: Home, expected: Home, folder: Path) -> None:
@@ -154,13 +182,27 @@ def kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
+def building(home: Home, address: str, folder: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A build by Spark in a process of its own."""
+    return running(home, address, folder, "-m", "patron", "build", "--no-monthly")
+
+
+def scoring(
+    home: Home, address: str, folder: Path, out: Path
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """`patron score` by Spark in a process of its own, with parts of few customers."""
+    code = f"import patron, sys; from records import score_jobs; score_jobs.CHUNK = {CHUNK}"
+    code += "; sys.exit(patron.main())"
+    return running(home, address, folder, "-c", code, "score", "--out", str(out))
+
+
 @contextmanager
-def building(home: Home, address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A build by Spark in a process of its own, whose errors are in ``build.log``."""
+def running(home: Home, address: str, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command by Spark in a process of its own, whose errors are in ``build.log``."""
     configuration = folder / "conf"
     configuration.mkdir(exist_ok=True)
     (configuration / "spark-defaults.conf").write_text(CONFIGURATION)
-    command = [sys.executable, "-m", "patron", "build", "--no-monthly", "--engine", "spark"]
+    command = [sys.executable, *arguments, "--engine", "spark"]
     environment = os.environ | {
         "PATRON_HOME": str(home.path), "PATRON_SPARK_MASTER": address, "SPARK_CONF_DIR": str(configuration),
         "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -174,12 +216,14 @@ def building(home: Home, address: str, folder: Path) -> Iterator[subprocess.Pope
         process.wait()
 
 
-def wait_for_a_snapshot(home: Home, build: subprocess.Popen[bytes]) -> None:
-    """Return when the first snapshot is stored."""
+def wait_for_a_file(
+    folder: Path, pattern: str, process: subprocess.Popen[bytes], known: Sequence[Path] = ()
+) -> None:
+    """Return when a process has stored its first file, which is not among those known before."""
     until = time.monotonic() + BUILD_S
-    while not any(home.snapshots.rglob("*.parquet")):
-        expect(build.poll() is None, "the build ended before its first snapshot")
-        expect(time.monotonic() < until, "the build stored no snapshot")
+    while {*folder.rglob(pattern)} <= {*known}:
+        expect(process.poll() is None, "the command ended before its first file")
+        expect(time.monotonic() < until, "the command stored no file")
         time.sleep(0.05)
 
 

@@ -17,6 +17,8 @@ from events import lake
 from events.schema import POPULATION, Events
 
 HISTORY_DAYS = 90  # minimum history of a monthly snapshot
+PRIME = 2**31 - 1
+OFFSET = 1_000_003  # without it the fifth powers of the first keys would be small
 YOUNG_SHOP_DAYS = (0, 7, 14, 28, 56)  # after the first event: when segments are learnt before that
 
 
@@ -74,6 +76,25 @@ def counted(population: ir.Table, as_ofs: Sequence[datetime]) -> dict[datetime, 
     counts = population.group_by("as_of").aggregate(customers=population.count())
     by_moment = {row["as_of"]: row["customers"] for row in counts.to_pyarrow().to_pylist()}
     return {as_of: by_moment.get(as_of.replace(tzinfo=None), 0) for as_of in as_ofs}
+
+
+def sample(population: ir.Table, share: float) -> ir.Table:
+    """The rows of a share of the customers, each with all moments or none, by a hash of the key.
+
+    Every engine draws the same customers, and a larger share contains those of a smaller one.
+    """
+    return population.filter(draw(population.customer_key) < int(share * PRIME))
+
+
+def draw(key: ir.IntegerValue) -> ir.IntegerValue:
+    """A number below ``PRIME`` by which a customer is drawn.
+
+    It is the fifth power modulo ``PRIME``, which gives different numbers to keys below it, as 5 has no factor
+    in common with ``PRIME`` - 1. Every engine computes it with integers of 64 bits.
+    """
+    base = (key + OFFSET) % PRIME
+    square = base * base % PRIME
+    return square * square % PRIME * base % PRIME
 
 
 def first_known(events: Events) -> ir.Table:

@@ -17,10 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.home import Home
 from models.measures.bins import describe
 from models.measures.drift import ColumnDrift, compare
+from models.registry.registry import Registry
 from monitoring.check import DriftReport, check
 from monitoring.report import _anonymous, write
+from monitoring.run import reference_rows
 
 UNTIL = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SINCE = UNTIL - timedelta(days=7)
@@ -341,3 +344,17 @@ def test_the_html_page_is_self_contained_and_anonymous(tmp_path: Path) -> None:
     assert not addresses(page)
     assert "default-src 'none'" in page
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_picture_computes_the_features_of_some_customers(
+    trained_shop: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = Registry(trained_shop).champion("propensity")
+    everyone = reference_rows(trained_shop, champion)
+    monkeypatch.setattr("monitoring.report.MAX_ROWS", 200)
+    some = reference_rows(trained_shop, champion)
+    assert everyone is not None
+    assert some is not None
+    assert 150 < len(some) < 250 < len(everyone)
+    known, rows = (set(frame.astype(str).itertuples(index=False, name=None)) for frame in (everyone, some))
+    assert rows <= known

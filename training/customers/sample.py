@@ -24,12 +24,10 @@ from core.home import Home
 from events import lake
 from events.schema import POPULATION
 from features.group import KEYS
+from features.offline import populations
 from features.offline.snapshot_set import SnapshotSet
 from models.spec import Condition, CustomerModel
 from training.settings import TrainingSettings
-
-PRIME = 2**31 - 1
-OFFSET = 1_000_003  # without it the fifth powers of the first keys would be small
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class CustomerSample:
 
     def of_population(self, population: ir.Table) -> ir.Table:
         """The rows of the customers in the sample."""
-        return population.filter(draw(population.customer_key) < int(self.share * PRIME))
+        return populations.sample(population, self.share)
 
     def totals_of_everyone(
         self, home: Home, model: CustomerModel, horizon_days: int, windows: Mapping[datetime, datetime],
@@ -119,17 +117,6 @@ class CustomerSample:
             tables.append(keys)
         first, *others = tables
         return reduce(lambda table, other: table.inner_join(other, KEYS), others, first)
-
-
-def draw(key: ir.IntegerValue) -> ir.IntegerValue:
-    """A number below ``PRIME`` by which a customer is drawn.
-
-    It is the fifth power modulo ``PRIME``, which gives different numbers to keys below it, as 5 has no factor
-    in common with ``PRIME`` - 1. Every engine computes it with integers of 64 bits.
-    """
-    base = (key + OFFSET) % PRIME
-    square = base * base % PRIME
-    return square * square % PRIME * base % PRIME
 
 
 def _utc(moment: datetime) -> datetime:

@@ -44,7 +44,7 @@ from features.groups.price import price
 from features.offline import populations, snapshots
 from features.offline.engines import GroupSnapshots, SnapshotFile, online_rows
 from features.offline.engines.exchange import open_exchange, place_of, replacing
-from features.offline.engines.executors import Cluster, failures
+from features.offline.engines.executors import Cluster, Executors, failures
 from features.offline.engines.snapshot_columns import SnapshotColumns
 from features.offline.engines.spark import SparkBuild, spark_build
 from features.offline.snapshot_set import SnapshotSet
@@ -58,7 +58,6 @@ from serving.score_jobs import by_spark
 from serving.score_jobs.by_spark import ChunkTask
 from serving.score_jobs.scoring import create_job, score_job
 from serving.scores.scorer import open_scorer
-from training.customers.sample import draw
 
 pytestmark = pytest.mark.slow
 MASTER = "local[2,4]"  # two cores, four attempts per task
@@ -251,7 +250,7 @@ def test_odd_texts_are_read_alike(engine: SparkBuild, convert: Callable[[ir.Stri
 
 def test_the_customers_of_a_sample_are_drawn_alike(engine: SparkBuild) -> None:
     rows = ibis.memtable(pa.table({"customer_key": pa.array([*range(1, 300), 2**62], "int64")}))
-    drawn = rows.select(draw=draw(rows.customer_key))
+    drawn = rows.select(draw=populations.draw(rows.customer_key))
     assert engine.backend.to_pyarrow(drawn).equals(lake.connect().to_pyarrow(drawn))
 
 
@@ -379,22 +378,39 @@ class KilledAtFirst:
         return done
 
 
+class DriverEnded(Exception):
+    """The end of a driver."""
+
+
+class ExecutorsOfAnEndingDriver(Executors):
+    """Executors whose driver ends when a task has worked."""
+
+    def sum(self, _count: int, task: Callable[[int], int]) -> int:
+        """The end, after the first task."""
+        task(0)
+        raise DriverEnded
+
+
 def test_scores_are_the_bytes_of_those_without_spark(
     engine: SparkBuild, trained_copy: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when an executor's process is killed."""
+    """Also when the driver of an earlier run has ended, and when an executor's process is killed."""
     monkeypatch.setattr(score_jobs, "CHUNK", 250)
+    store, champions = ScoreJobStore(trained_copy), open_scorer(trained_copy, None).champions
+    jobs = [create_job(store, champions, ["churn", "clv"], segment=None, origin=COMMAND) for _ in range(2)]
+    with store.execute(jobs[0]):
+        score_job(store, jobs[0], champions, threads=1)
+    with pytest.raises(DriverEnded), store.execute(jobs[1]):
+        by_spark.score_job(store, jobs[1], champions, ExecutorsOfAnEndingDriver(**vars(engine.executors)))
+    assert store.open_chunks(jobs[1]) == [*range(1, jobs[1].chunks)]
+    first = store.part(jobs[1], 0).stat().st_mtime_ns
     mark = tmp_path / "killed"
     monkeypatch.setattr(by_spark, "ChunkTask", lambda *fields: KilledAtFirst(ChunkTask(*fields), mark))
-    store, champions = ScoreJobStore(trained_copy), open_scorer(trained_copy, None).champions
-    files = []
-    for score in (partial(score_job, threads=1), partial(by_spark.score_job, executors=engine.executors)):
-        job = create_job(store, champions, ["churn", "clv"], segment=None, origin=COMMAND)
-        with store.execute(job):
-            score(store, job, champions)
-        files.append(b"".join(tables.stream(store, job, "parquet")))
+    with store.execute(jobs[1]):
+        by_spark.score_job(store, jobs[1], champions, engine.executors)
     assert mark.exists()
-    assert job.chunks > 2
+    assert store.part(jobs[1], 0).stat().st_mtime_ns == first
+    files = [b"".join(tables.stream(store, job, "parquet")) for job in jobs]
     assert files[0] == files[1]
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from core.home import Home
 from core.storage import duckdb_engine
+from features.offline.populations import OFFSET, PRIME, draw
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions import MODELS
 from training.customers.backtest import Preparation, backtest, fit, prepare
 from training.customers.dataset import columns_of, gather
 from training.customers.order_probability import with_order
-from training.customers.sample import OFFSET, PRIME, CustomerSample, draw
+from training.customers.sample import CustomerSample
 
 
 @pytest.fixture(scope="module")
