@@ -21,7 +21,7 @@ import pyarrow as pa
 from core.home import Home
 from core.storage.database import Database
 from core.storage.sql import literal
-from events import lake
+from events import lake, warehouse
 from events.identity import Identity, Merge
 from events.queries.customer_orders import customer_orders, unreadable
 from events.segment.orders import ORDERED
@@ -109,13 +109,15 @@ class Page:
 class _Sources:
     """Where a customer's events are: the lake, what arrived since, and the merges into the customer.
 
-    Orders and refunds are resolved already (:mod:`events.lake.order_book`), with those of merged customers.
+    Attributes:
+        resolved: the tables that were read already: orders and refunds (:mod:`events.lake.order_book`), with
+            those of merged customers; of a warehouse, all.
     """
 
     version: lake.Lake
     arrived: dict[str, pa.Table]
     merges: list[Merge]
-    orders: dict[str, pa.Table]
+    resolved: dict[str, pa.Table]
 
 
 class Timeline:
@@ -142,7 +144,7 @@ class Timeline:
             below: only events that stand below this position, which is the last page's ``end``.
 
         Raises:
-            PatronError: the lake is missing or cannot be read.
+            PatronError: the lake is missing or cannot be read, or the warehouse.
         """
         # Nothing at as_of or later is visible, so its beginning stands above everything.
         start = below or Position(as_of, "", "")
@@ -155,6 +157,9 @@ class Timeline:
         return Page(shown, shown[-1].position if len(events) > limit else None)
 
     def _sources(self, customer_key: int, kinds: Sequence[Kind]) -> _Sources:
+        if warehouse.is_in_warehouse(self._home):
+            rows = warehouse.rows_of_customer(self._home, customer_key)
+            return _Sources(lake.current(self._home), {}, [], rows)
         arrived: dict[str, pa.Table] = {}
         merges: list[Merge] = []
         if self._database is None:
@@ -201,9 +206,10 @@ class Timeline:
         self, table: str, source: _Sources, customer_key: int
     ) -> tuple[list[str], dict[str, str], pa.Table | None]:
         """SQL of a table's events, the files that it reads, and the table ``arrived`` in it."""
-        if table in source.orders:
-            valid = "replaced_at IS NULL OR replaced_at > $as_of"
-            return [f"SELECT * FROM arrived WHERE {valid}"], {}, source.orders[table]
+        if (resolved := source.resolved.get(table)) is not None:
+            has_versions = "replaced_at" in resolved.column_names
+            valid = "replaced_at IS NULL OR replaced_at > $as_of" if has_versions else "true"
+            return [f"SELECT * FROM arrived WHERE {valid}"], {}, resolved
         arrived = source.arrived.get(table)
         sources = [(customer_key, None), *((merge.customer_key, merge.at_us) for merge in source.merges)]
         parts, files = [], {}

@@ -9,6 +9,7 @@ from events.warehouse.backend import ENGINES, SOURCE, backend_of, connect, is_in
 from events.warehouse.checks import check
 from events.warehouse.columns import MappingProblem
 from events.warehouse.mapping import generation, queries_of
+from events.warehouse.single_customer import rows_of_customer
 from events.warehouse.tables import new_customer_ids, read, span
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "new_customer_ids",
     "queries_of",
     "read",
+    "rows_of_customer",
     "span",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import psycopg
 import sqlalchemy as sa
 from ibis.backends.sql import SQLBackend
 
@@ -78,7 +79,11 @@ def _open_postgres(url: sa.URL) -> WarehouseSession:
 
     label = _label(url, 5432)
     address = url.render_as_string(hide_password=False)
-    backend: PostgresBackend = PostgresBackend.from_connection(postgres.connect(address, label, SETTING))
+    try:
+        connection = postgres.connect(address, label, SETTING)
+    except psycopg.ProgrammingError as error:  # a parameter that it does not know
+        raise PatronError(f"{SETTING} is no URL; use postgresql://user:password@host:port/name") from error
+    backend: PostgresBackend = PostgresBackend.from_connection(connection)
     backend.label = label
     return backend
 

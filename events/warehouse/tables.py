@@ -22,7 +22,8 @@ from events.warehouse.mapping import TABLES, queries_of
 if TYPE_CHECKING:
     from core.storage.warehouses.session import WarehouseSession
 
-_CUSTOMERS = {"customer_key": "int64", "customer_id": "string"}
+CUSTOMERS = {"customer_key": "int64", "customer_id": "string"}
+"""The columns of the table of keys by id."""
 _EPOCH = "1970-01-01"
 _KINDS = [(name, meaning.kind) for name, meaning in MEANINGS.items()]
 _CHANNELS = [(name, meaning.channel) for name, meaning in MEANINGS.items() if meaning.channel]
@@ -88,7 +89,7 @@ def _customers(home: Home) -> ir.Table:
     """The keys of customers by id, as a table of the session."""
     with Database(home).reading() as connection:
         keys = stored_table(connection)
-    return ibis.memtable(keys.select(list(_CUSTOMERS)), schema=_CUSTOMERS)
+    return ibis.memtable(keys.select(list(CUSTOMERS)), schema=CUSTOMERS)
 
 
 def event_table(name: str, rows: ir.Table, customers: ir.Table, zone: str, dialect: str) -> ir.Table:

@@ -16,8 +16,9 @@ Consent traits are ``consent.CHANNEL``, such as ``{"consent": {"email": true, "s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -32,20 +33,12 @@ from core.storage.database import Database
 from core.storage.sql import literal
 from events import lake
 from events.identity import Identity, with_merged
-from events.lake import Lake
-from events.taxonomy import OWN_CONTACTS
+from events.warehouse import is_in_warehouse
+from features import consent_events
+from features.consent_events import COLUMNS, KINDS, NEWSLETTER, PREFIX, UNDONE
 from features.groups.trait_values import NO, YES
 
-_KINDS = {
-    "subscribed": "subscribed", "unsubscribed": "unsubscribed", "marked_as_spam": "spam",
-    "bounced": "bounced", "opened": "reached", "clicked": "reached",
-}  # fmt: skip
-_COLUMNS = {
-    "activities": ("customer_key", "timestamp", "received_at", "kind", "name", "channel"),
-    "traits": ("customer_key", "timestamp", "received_at", "name", "value"),
-}
-TABLES = tuple(_COLUMNS)
-UNDONE = OWN_CONTACTS[-1]  # says nothing about the channel
+TABLES = tuple(COLUMNS)
 STATEMENTS = ("subscribed", "unsubscribed", "withdrawn", "spam", "bounced", "reached")
 
 
@@ -85,18 +78,18 @@ def of_everybody(home: Home, as_of: datetime) -> pa.Table:
         PatronError: the lake is missing or cannot be read.
     """
     database = Database(home)
-    version, arrived = lake.arrived(home, database)
+    files, arrived = stored_statements(home, database)
     backend = lake.connect()
     try:
-        tables = _stored(version)
+        tables = dict(files.tables)
         for name in TABLES:
             if name in arrived and arrived[name].num_rows:
                 backend.con.register(f"arrived_{name}", arrived[name])
-                columns = ", ".join(_COLUMNS[name])
+                columns = ", ".join(COLUMNS[name])
                 tables[name] = (
                     f"(SELECT {columns} FROM {tables[name]} UNION ALL SELECT {columns} FROM arrived_{name})"
                 )
-        with _readable(version):
+        with _readable(files):
             statements = latest_statements(backend.con, tables, as_of)
     finally:
         backend.disconnect()
@@ -108,29 +101,61 @@ def of_everybody(home: Home, as_of: datetime) -> pa.Table:
     return columns.rename_columns({f"{name}_max": name for name in STATEMENTS})
 
 
-def of_lake(cursor: duckdb.DuckDBPyConnection, version: Lake, as_of: datetime) -> tuple[pa.Table, datetime]:
-    """The statements in a version of the lake, and the moment until which no other one becomes visible.
+@dataclass(frozen=True)
+class StatementFiles:
+    """Where the events of all customers are stored.
+
+    Attributes:
+        stamp: changes with them.
+        tables: the relations of ``TABLES`` by name.
+        unreadable: what to say if they cannot be read.
+    """
+
+    stamp: str
+    tables: Mapping[str, str]
+    unreadable: str
+
+
+def stored_statements(
+    home: Home, database: Database, customer_keys: Sequence[int] | None = None
+) -> tuple[StatementFiles, dict[str, pa.Table]]:
+    """The files of a home's lake, or those that the last build wrote of its warehouse, and the events that
+    arrived since.
+
+    Args:
+        customer_keys: arrived events of these customers only.
 
     Raises:
-        PatronError: the lake cannot be read.
+        PatronError: the lake is missing, or its warehouse was not read yet.
     """
-    tables = _stored(version)
-    with _readable(version):
-        return latest_statements(cursor, tables, as_of), _complete_until(cursor, tables, as_of)
+    if is_in_warehouse(home):
+        stamp, tables = consent_events.stored(home)
+        failure = f"the consents of {home.path} cannot be read; run `patron build`"
+        return StatementFiles(stamp, tables, failure), {}
+    version, arrived = lake.arrived(home, database, customer_keys)
+    tables = {name: f"read_parquet({literal(version.folder / name / '*' / '*.parquet')})" for name in TABLES}
+    failure = f"the lake's table in {version.folder} cannot be read; bring the shop in again with --replace"
+    return StatementFiles(str(version.folder), tables, failure), arrived
 
 
-def _stored(version: Lake) -> dict[str, str]:
-    return {name: f"read_parquet({literal(version.folder / name / '*' / '*.parquet')})" for name in TABLES}
+def of_files(
+    cursor: duckdb.DuckDBPyConnection, files: StatementFiles, as_of: datetime
+) -> tuple[pa.Table, datetime]:
+    """The statements in files, and the moment until which no other one becomes visible.
+
+    Raises:
+        PatronError: they cannot be read.
+    """
+    with _readable(files):
+        return latest_statements(cursor, files.tables, as_of), _complete_until(cursor, files.tables, as_of)
 
 
 @contextmanager
-def _readable(version: Lake) -> Iterator[None]:
+def _readable(files: StatementFiles) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise PatronError(
-            f"the lake's table in {version.folder} cannot be read; bring the shop in again with --replace"
-        ) from error
+        raise PatronError(files.unreadable) from error
 
 
 def _complete_until(
@@ -162,7 +187,7 @@ def latest_statements(
         f"coalesce(max(epoch_us(timestamp)) FILTER (statement = '{name}'), 0)::BIGINT AS {name}"
         for name in STATEMENTS
     )
-    kinds = " ".join(f"WHEN '{kind}' THEN '{statement}'" for kind, statement in _KINDS.items())
+    kinds = " ".join(f"WHEN '{kind}' THEN '{statement}'" for kind, statement in KINDS.items())
     words = {name: ", ".join(map(literal, values)) for name, values in (("yes", YES), ("no", NO))}
     visible = "timestamp < $as_of AND received_at <= $as_of"
     statement = f"""
@@ -170,14 +195,16 @@ def latest_statements(
             SELECT customer_key, coalesce(channel, 'email') AS channel, timestamp,
                 CASE kind {kinds} END AS statement
             FROM {tables["activities"]}
-            WHERE {visible} AND name <> {literal(UNDONE)} AND kind IN ({", ".join(map(literal, _KINDS))})
+            WHERE {visible} AND name <> {literal(UNDONE)} AND kind IN ({", ".join(map(literal, KINDS))})
             UNION ALL
-            SELECT customer_key, CASE name WHEN 'newsletter' THEN 'email' ELSE name[9:] END, timestamp,
+            SELECT customer_key,
+                CASE name WHEN {literal(NEWSLETTER)} THEN 'email' ELSE name[{len(PREFIX) + 1}:] END,
+                timestamp,
                 CASE WHEN value IS NULL THEN 'withdrawn'
                     WHEN lower(trim(value)) IN ({words["yes"]}) THEN 'subscribed'
                     WHEN lower(trim(value)) IN ({words["no"]}) THEN 'unsubscribed' END
             FROM {tables["traits"]}
-            WHERE {visible} AND (name = 'newsletter' OR starts_with(name, 'consent.'))
+            WHERE {visible} AND (name = {literal(NEWSLETTER)} OR starts_with(name, {literal(PREFIX)}))
         )
         SELECT customer_key, channel, {latest} FROM statements WHERE statement IS NOT NULL
         GROUP BY customer_key, channel

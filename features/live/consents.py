@@ -19,8 +19,10 @@ from features.live.consent_statements import (
     STATEMENTS,
     TABLES,
     ChannelConsent,
+    StatementFiles,
     latest_statements,
-    of_lake,
+    of_files,
+    stored_statements,
 )
 
 ByChannel: TypeAlias = dict[str, ChannelConsent]
@@ -30,7 +32,8 @@ class Consents:
     """Reads the consents of a home's customers. Threads may share it.
 
     The statements in the lake are read once per version of the lake, for all customers, and again once a
-    statement of a later moment becomes visible. Those that arrived since are read from the journal.
+    statement of a later moment becomes visible. Those that arrived since are read from the journal. Of a
+    warehouse they are those of the last build.
     """
 
     def __init__(self, home: Home) -> None:
@@ -51,8 +54,8 @@ class Consents:
         for merge in self._identity.merges(into=keys):
             groups[merge.into].add(merge.customer_key)
         members = sorted(set().union(*groups.values()))
-        version, arrived = lake.arrived(self._home, self._database, members)
-        statements = [self._of_version(version, as_of)]
+        files, arrived = stored_statements(self._home, self._database, members)
+        statements = [self._of_files(files, as_of)]
         tables = {name: arrived[name] for name in TABLES if name in arrived}
         if any(table.num_rows for table in tables.values()):
             cursor = self._backend.con.cursor()  # one per call, since threads share the connection
@@ -64,12 +67,11 @@ class Consents:
             for key, group in groups.items()
         }
 
-    def _of_version(self, version: lake.Lake, as_of: datetime) -> _Statements:
-        name = str(version.folder)
+    def _of_files(self, files: StatementFiles, as_of: datetime) -> _Statements:
         with self._lock:
-            if self._loaded is None or self._loaded[0] != name or as_of > self._loaded[1]:
-                table, complete_until = of_lake(self._backend.con.cursor(), version, as_of)
-                self._loaded = name, complete_until, _Statements(table)
+            if self._loaded is None or self._loaded[0] != files.stamp or as_of > self._loaded[1]:
+                table, complete_until = of_files(self._backend.con.cursor(), files, as_of)
+                self._loaded = files.stamp, complete_until, _Statements(table)
             return self._loaded[2]
 
 

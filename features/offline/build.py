@@ -9,6 +9,8 @@ from core.progress import Progress, silent
 from events import lake
 from events.identity import Identity
 from events.lake.shops import update_from_warehouse
+from events.warehouse import is_in_warehouse
+from features import consent_events
 from features.catalogue.definitions import definitions
 from features.catalogue.store import Store
 from features.groups import groups_of
@@ -31,6 +33,8 @@ def build(
     home.shop()  # raises if there is none
     reader, engine = TextReader.of(home), engine or engine_of(home)
     update_from_warehouse(home, engine.backend)
+    if is_in_warehouse(home):
+        consent_events.write(home, engine.backend)
     built = snapshots.build(home, monthly, progress, engine)
     progress("feature store", 0.0)
     store = Store(home)

@@ -179,6 +179,7 @@ def test_types_of_clickhouse(column: str, present: str, sentence: str) -> None:
     [
         (None, "set PATRON_WAREHOUSE to its URL"),
         ("warehouse", "PATRON_WAREHOUSE is no URL"),
+        ("postgresql://me:secret@127.0.0.1/db?with=all", "PATRON_WAREHOUSE is no URL"),
         (
             "mysql://me:secret@account/db",
             "names a mysql database; Patron connects to PostgreSQL and ClickHouse",

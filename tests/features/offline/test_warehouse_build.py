@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from backup import create, restore
 from benchmarks.engines import differing
@@ -27,11 +28,14 @@ from core.storage.database import Database
 from events import lake
 from events.identity import Identity
 from events.lake import shops
+from events.queries.timeline import Timeline
 from events.schema import SCHEMAS
 from events.warehouse import SOURCE, queries_of
 from features.catalogue.store import Store
 from features.groups import purchases, trait_values
 from features.groups.own_sql import own_group
+from features.live.consent_statements import of_everybody
+from features.live.consents import Consents
 from features.offline import build, populations
 from features.offline.snapshot_set import SnapshotSet
 from models.questions import MODELS, OPTIONAL
@@ -85,7 +89,8 @@ def built_there(interrupted: set[Path], home: Home) -> SnapshotSet:
 
 
 def snapshot_files(home: Home) -> set[Path]:
-    return {path.relative_to(folder(home)) for path in folder(home).rglob("*.parquet")}
+    paths = (path for path in folder(home).rglob("*.parquet") if path.name != "consents.parquet")
+    return {path.relative_to(folder(home)) for path in paths}
 
 
 def folder(home: Home) -> Path:
@@ -126,6 +131,16 @@ def test_the_online_store_is_filled(built_there: SnapshotSet, home: Home, built_
     keys, names = [1, 2, 3], ["orders_total", "spend_total", "country", "lifecycle_stage"]
     rows = [Store(h).reader(names)(keys).values for h in (home, built_shop)]
     assert rows[0] == rows[1]
+
+
+def test_consents_are_those_of_the_last_build(built_there: SnapshotSet, home: Home, shop: Home) -> None:
+    now = shop.shop().now()
+    by_customer = [("customer_key", "ascending"), ("channel", "ascending")]
+    ours, theirs = (of_everybody(h, now).sort_by(by_customer) for h in (home, shop))
+    assert ours.num_rows > 100
+    assert ours.equals(theirs)
+    keys = ours["customer_key"].to_pylist()[:50]
+    assert Consents(home).of(keys, now) == Consents(shop).of(keys, now)
 
 
 @pytest.mark.parametrize("name", [*MODELS, *OPTIONAL])
@@ -211,6 +226,22 @@ def test_own_sql_is_translated(built_there: SnapshotSet, home: Home, shop: Home)
         results.append(backend.to_pyarrow(values)["own_mean"].to_numpy())
     assert np.isfinite(results[0]).any()
     np.testing.assert_allclose(*results, rtol=1e-9)
+
+
+def test_the_timeline_of_a_customer_is_read_there(built_there: SnapshotSet, home: Home, shop: Home) -> None:
+    ours, theirs, now = Timeline(home), Timeline(shop), shop.shop().now()
+    kinds = Counter[str]()
+    for key in range(1, 60, 7):
+        page = theirs.page(key, now, 1000)
+        assert ours.page(key, now, 1000) == page
+        kinds.update(event.position.kind for event in page.events)
+        if page.events:
+            below = page.events[len(page.events) // 2].position
+            assert ours.page(key, now, 3, below) == theirs.page(key, now, 3, below)
+    assert kinds.keys() == {"order", "refund", "trait", "activity"}
+    gone = sa.make_url(str(home.warehouse)).set(port=1).render_as_string(hide_password=False)
+    with pytest.raises(StoreUnavailable, match="see that the server runs and PATRON_WAREHOUSE is right"):
+        Timeline(replace(home, warehouse=gone)).page(1, now, 10)
 
 
 def test_single_customers_are_not_read_there(built_there: SnapshotSet, home: Home) -> None:
