@@ -6,7 +6,7 @@ tables: a durable commit for each batch, ``executemany`` in SQLite and ``COPY`` 
 measured in turn. ``ingest_cpu_*`` is the processor time per event, in the service and in PostgreSQL, without
 clients; unlike the rate it depends little on what else the machine does.
 
-    python -m benchmarks.ingestion [--events N] [--rounds N]
+    python -m benchmarks.ingestion [--events N] [--rounds N] [--clients N]
 """
 
 from __future__ import annotations
@@ -52,22 +52,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How fast events become durable.")
     parser.add_argument("--events", type=int, default=EVENTS, help="Events per round.")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="How often each side is measured.")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help="Requests at a time.")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
-        report.publish("ingestion", measure(Path(folder), arguments.events, arguments.rounds))
+        results = measure(Path(folder), arguments.events, arguments.rounds, arguments.clients)
+        report.publish("ingestion", results)
 
 
-def measure(folder: Path, events: int = EVENTS, times: int = ROUNDS) -> dict[str, report.Result]:
+def measure(
+    folder: Path, events: int = EVENTS, times: int = ROUNDS, clients: int = CLIENTS
+) -> dict[str, report.Result]:
     """``ingest_*`` (events/s) and ``ingest_cpu_*`` (µs/event), in a file and, if installed, in PostgreSQL."""
-    results = _measure(folder, "embedded", None, events, times)
+    results = _measure(folder, "embedded", None, events, times, clients)
     if programs := postgres_programs():
         with running_postgres(programs) as server:
-            results |= _measure(folder, "postgres", server, events, times)
+            results |= _measure(folder, "postgres", server, events, times, clients)
     return results
 
 
 def _measure(
-    folder: Path, kind: str, server: PostgresServer | None, events: int, times: int
+    folder: Path, kind: str, server: PostgresServer | None, events: int, times: int, clients: int
 ) -> dict[str, report.Result]:
     with ExitStack() as stack:
         addresses = [stack.enter_context(server.database()) if server else None for _ in range(2)]
@@ -82,7 +86,9 @@ def _measure(
         database = [server.pid] if server else []
         streams = (stream(seed, CUSTOMERS) for seed in count())
         sides = {
-            "ours": lambda _: _send(next(streams), events, api.port, key, [api.process.pid, *database]),
+            "ours": lambda _: _send(
+                next(streams), events, clients, api.port, key, [api.process.pid, *database]
+            ),
             "limit": lambda number: _insert(next(streams), events, bare, number * events, database),
         }
         measured = rounds.interleaved(sides, times)
@@ -93,19 +99,21 @@ def _measure(
     }
 
 
-def _send(messages: Messages, events: int, port: int, key: str, pids: Sequence[int]) -> rounds.Measured:
+def _send(
+    messages: Messages, events: int, clients: int, port: int, key: str, pids: Sequence[int]
+) -> rounds.Measured:
     """Send events by several clients at a time; the batches are encoded before."""
     bodies = [encode_batch(list(islice(messages, BATCH))) for _ in range(events // BATCH)]
 
     def send(number: int) -> None:
         client = Client(port, key)
-        for body in bodies[number::CLIENTS]:
+        for body in bodies[number::clients]:
             if (status := client.send_encoded(body)) != 200:
                 raise RuntimeError(f"a batch was answered {status}")
 
-    with ThreadPoolExecutor(CLIENTS) as clients:
+    with ThreadPoolExecutor(clients) as threads:
         cpu, started = sum(map(processes.cpu_seconds, pids)), time.perf_counter()
-        list(clients.map(send, range(CLIENTS)))
+        list(threads.map(send, range(clients)))
         seconds = time.perf_counter() - started
         cpu = sum(map(processes.cpu_seconds, pids)) - cpu
     return _per_event(events, seconds, cpu)
