@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -187,17 +192,31 @@ def test_approximate_medians_are_refused_where_there_are_exact_ones(home: Home, 
 
 
 @ON_POSTGRES
-def test_a_warehouse_may_have_orders_only(home: Home, tmp_path: Path) -> None:
+def test_a_build_of_orders_only_is_killed_and_goes_on(home: Home, tmp_path: Path) -> None:
     orders = Home(tmp_path / "home", warehouse=home.warehouse)
     settings = home.shop()
     shops.begin_live(orders, settings.time_zone, settings.currency, SOURCE)
     orders.write_shop(settings)
     orders.warehouse_queries.mkdir()
     shutil.copy(home.warehouse_queries / "order_lines.sql", orders.warehouse_queries)
-    built = build.build(orders, monthly=False)
+    kill_a_build(orders)
     backend = lake.backend_of(orders)
     customers = backend.to_pyarrow(lake.read(orders, backend).order_lines.customer_key.nunique()).as_py()
+    left = {path: path.stat().st_mtime_ns for path in orders.snapshots.rglob("20*.parquet")}
+    built = build.build(orders, monthly=False)
+    assert left
+    assert left.items() <= {p: p.stat().st_mtime_ns for p in orders.snapshots.rglob("20*.parquet")}.items()
     assert len(built.table(purchases, built.current)) == customers > 0
+
+
+def kill_a_build(home: Home) -> None:
+    """Begin a build in a process, which ends by SIGKILL once it has stored a snapshot."""
+    variables = os.environ | {"PATRON_HOME": str(home.path), "PATRON_WAREHOUSE": str(home.warehouse)}
+    process = subprocess.Popen([sys.executable, "-m", "patron", "build", "--no-monthly"], env=variables)
+    while process.poll() is None and not any(home.snapshots.rglob("20*.parquet")):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 @ON_CLICKHOUSE
