@@ -60,6 +60,7 @@ torture: install-dev                ## ill-formed requests; lost stores; kill -9
 	$(BIN)/python -m torture.serving
 	$(BIN)/python -m torture.stores
 	$(BIN)/python -m torture.spark
+	$(BIN)/python -m torture.spark_storage
 	$(BIN)/python -m torture.corrections
 	$(BIN)/python -m torture.corrections --refunds
 	$(BIN)/python -m torture.corrections --files

@@ -142,8 +142,12 @@ def continue_build(home: Home, expected: Home, folder: Path) -> None:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a cluster, and its processes: the master, then the workers."""
+def cluster(folder: Path, hidden: Path | None = None) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of a cluster, and its processes: the master, then the workers.
+
+    Args:
+        hidden: a folder which is empty to these processes.
+    """
     port = free_port()
     address = f"spark://{HOST}:{port}"
     master = ["master.Master", "--port", str(port)]
@@ -152,17 +156,20 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]
     with open(folder / "cluster.log", "ab") as log:
         try:
             for arguments in (master, *[worker] * WORKERS):
-                processes.append(start(arguments, log.fileno()))
+                processes.append(start(arguments, log.fileno(), hidden))
             yield address, processes
         finally:
             kill(processes)
 
 
-def start(arguments: Sequence[str], log: int) -> subprocess.Popen[bytes]:
+def start(arguments: Sequence[str], log: int, hidden: Path | None) -> subprocess.Popen[bytes]:
     """A process of a cluster."""
     spark = Path(pyspark.__file__).parent
     command = [str(spark / "bin" / "spark-class"), f"org.apache.spark.deploy.{arguments[0]}"]
     command += ["--host", HOST, "--webui-port", "0", *arguments[1:]]
+    if hidden is not None:
+        mount = 'mount -t tmpfs none "$0" && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", mount, str(hidden), *command]
     environment = os.environ | {"SPARK_HOME": str(spark), "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 

@@ -61,8 +61,8 @@ def with_boundaries(
     """
     files = _learnt(home, backend, events, as_ofs, stored)
     if files:
-        paths = [str(path) for path in sorted(files)]
-        events = replace(events, boundaries=backend.read_parquet(paths).select(*BOUNDARIES).cast(BOUNDARIES))
+        rows = backend.read_parquet(sorted(files)).select(*BOUNDARIES)
+        events = replace(events, boundaries=rows.cast(BOUNDARIES))
     return events
 
 
