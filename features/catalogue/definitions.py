@@ -9,6 +9,7 @@ from functools import cache
 
 from core.home import Home
 from core.storage.warehouses import medians
+from events.warehouse import is_in_warehouse
 from features.group import Feature, digest
 from features.groups import features_of
 from features.groups.definition_cache import definition
@@ -17,7 +18,8 @@ from features.text.opinions import TextReader
 
 def definitions(home: Home) -> dict[str, str]:
     """The definitions by feature; models store these, and are refused if they have changed."""
-    recipe, approximate = TextReader.of(home).recipe, home.shop().approximate
+    recipe = TextReader.of(home).recipe
+    approximate = is_in_warehouse(home) and home.shop().approximate
     return {name: _with(feature, recipe, approximate) for name, feature in features_of(home).items()}
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +29,7 @@ from serving.scores.champion_watch import POLL_S
 
 ROOT = Path(__file__).parents[2]
 MAX_MEGABYTES = 1000
+CLIENTS = 8  # at a time, so that both workers get requests
 
 
 def documented() -> tuple[dict[str, str], list[str]]:
@@ -128,22 +130,27 @@ def test_the_documented_server_is_small_hides_its_password_and_is_asked_once_a_s
             "PATRON_REFRESHER": "off",
         }
         command = [sys.executable, "-m", "patron", "serve", "--workers", "2", "--port", str(port)]
-        with subprocess.Popen(command, cwd=ROOT, env=environment) as service:
+        with (
+            ThreadPoolExecutor(CLIENTS) as clients,
+            subprocess.Popen(command, cwd=ROOT, env=environment) as service,
+        ):
             try:
                 wait_for_200(f"http://127.0.0.1:{port}/healthz")
+                models = f"http://127.0.0.1:{port}/v1/models"
 
                 def have_both_read() -> bool:
-                    """Whether a second of requests leads to no more than the polls of MLflow."""
+                    """Whether both work, and a second of requests leads to polls of MLflow only."""
                     count = len(proxy.requests)
                     for _ in range(10):
-                        httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30)
+                        list(clients.map(lambda _: httpx.get(models, timeout=30), range(CLIENTS)))
                         time.sleep(0.1)
-                    return len(proxy.requests) <= count + 2
+                    both = len(list(home.logs.glob("*.accepted"))) == 2
+                    return both and len(proxy.requests) <= count + 2
 
                 servers.wait_until(have_both_read)
                 count, started = len(proxy.requests), time.monotonic()
                 while time.monotonic() < started + 6:
-                    assert httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30).status_code == 200
+                    assert httpx.get(models, timeout=30).status_code == 200
                     time.sleep(0.1)
                 requests, seconds = proxy.requests[count:], time.monotonic() - started
             finally:
