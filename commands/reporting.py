@@ -54,7 +54,11 @@ def exit_code(versions: Iterable[ModelVersion]) -> Exit:
 
 def version_line(version: ModelVersion, tested_on: str = LATER_TIME) -> str:
     """A version in one line: its ranking metric, and whether it is the champion or why not."""
-    head = f"{version.name} version {version.version}: {ranking_metric(version)} on {tested_on}"
+    from models.registry.versions import SAMPLE_SHARE
+
+    share = version.metrics.get(SAMPLE_SHARE)
+    sample = f", by a sample of {share:.1%} of the customers" if share else ""
+    head = f"{version.name} version {version.version}: {ranking_metric(version)} on {tested_on}{sample}"
     if version.failed_gates:
         return f"{head}; not promoted: {'; '.join(version.failed_gates)}"
     if version.not_promoted_because:

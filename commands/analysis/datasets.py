@@ -50,6 +50,7 @@ def dataset(
         "model": model,
         "horizon_days": rows.model.horizon_days,
         "rows": len(frame),
+        "share": rows.share,
         "customers": int(frame["customer_id"].nunique()),
         "moments": [moment.isoformat() for moment in sorted(frame["as_of"].unique())],
         "split": {str(name): int(count) for name, count in frame["split"].value_counts().items()},
@@ -60,6 +61,8 @@ def dataset(
     about = (
         f"{model}, {done['horizon_days']} days ahead, {len(rows.features)} features; rows by split: {parts}"
     )
+    if rows.share < 1:
+        about += f"\n  of a sample of {rows.share:.1%} of the customers, as training uses it"
     print_result(as_json, done, f"{head}\n  {about}")
 
 

@@ -21,6 +21,10 @@ class NoChampion(NothingThere):
     """A model has no champion; the message says why."""
 
 
+SAMPLE_SHARE = "sample_share"
+"""The metric of a model that was trained on a sample of the customers: their share."""
+
+
 @dataclass(frozen=True)
 class ModelVersion:
     """A published version of a model.

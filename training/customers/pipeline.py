@@ -20,7 +20,7 @@ from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
 from models.registry.encoding import matrix
 from models.registry.registry import Registry
-from models.registry.versions import ModelVersion, TrainingRun
+from models.registry.versions import SAMPLE_SHARE, ModelVersion, TrainingRun
 from models.spec import CustomerModel
 from training.customers import next_order
 from training.customers.backtest import Backtest, Preparation, backtest, fit, prepare
@@ -127,6 +127,8 @@ def _run(
     metrics |= order_measures(results.test.fitted, results.test.frame)
     for comparison in comparisons:
         metrics |= comparison.metrics
+    if data.sample is not None:
+        metrics[SAMPLE_SHARE] = data.sample.share
     evaluation = replace(results.evaluation, metrics=metrics)
     split = results.test.split.in_time_zone(shop.time_zone)
     report = replace(results.report, unused=final.unused)
@@ -140,7 +142,6 @@ def _run(
     return TrainingRun(
         parameters=_parameters(data.model, split)
         | chosen(final)
-        | ({} if data.sample is None else {"sample_share": data.sample.share})
         | ({NEXT_ORDER: waits.why} if waits else {}),
         metrics=evaluation.metrics,
         tags={

@@ -61,7 +61,7 @@ class CustomerSample:
     def sentence(self) -> str:
         """What was done, as a line of a card."""
         return (
-            f"trained and tested on {self.share:.3g} of the customers, drawn by a hash of their key; the"
+            f"trained and tested on {self.share:.1%} of the customers, drawn by a hash of their key; the"
             " level is learnt from totals of all customers"
         )
 

@@ -44,11 +44,13 @@ class TrainingRows:
               that are not ``fit``.
             - ``net_revenue``: paid less refunded within the horizon, at least 0, in currency, uncapped.
         features: the features of the model, in the order of its columns.
+        share: of the customers, whose rows these are; below 1 for a sample.
     """
 
     model: CustomerModel
     frame: pd.DataFrame
     features: tuple[str, ...]
+    share: float = 1.0
 
 
 def training_rows(workspace: Workspace, model: CustomerModel) -> TrainingRows:
@@ -76,7 +78,8 @@ def training_rows(workspace: Workspace, model: CustomerModel) -> TrainingRows:
     columns = ["customer_id", "as_of", "split", "eligible", *features]
     known = frame["customer_id"].notna()  # others were deleted since the build
     frame = frame.loc[known, [*columns, "label", "label_at_test", "net_revenue"]]
-    return TrainingRows(prepared.model, frame.reset_index(drop=True), features)
+    share = 1.0 if data.sample is None else data.sample.share
+    return TrainingRows(prepared.model, frame.reset_index(drop=True), features, share)
 
 
 def _labels_at_test(workspace: Workspace, prepared: Preparation) -> pd.DataFrame:

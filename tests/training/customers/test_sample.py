@@ -10,12 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from commands.reporting import version_line
 from core.home import Home
 from core.storage import duckdb_engine
 from features.offline.populations import OFFSET, PRIME, draw
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.questions import MODELS
+from models.registry.versions import SAMPLE_SHARE, ModelVersion
 from training.customers.backtest import Preparation, backtest, fit, prepare
 from training.customers.dataset import columns_of, gather
 from training.customers.order_probability import with_order
@@ -47,6 +49,13 @@ def test_customers_are_drawn_by_the_fifth_power_of_their_key_modulo_a_prime() ->
     shares = np.array(drawn[:20_000]).reshape(20, 1_000) / PRIME
     assert np.abs((shares < 0.5).mean(axis=1) - 0.5).max() < 0.06  # a thousand keys in a row are half drawn
     assert np.corrcoef(shares.ravel()[1:], shares.ravel()[:-1])[0, 1] == pytest.approx(0, abs=0.02)
+
+
+def test_a_training_says_that_it_used_a_sample() -> None:
+    version = ModelVersion("churn", "1", "run", (), {"auc": 0.71, SAMPLE_SHARE: 0.159}, champion=True)
+    assert version_line(version) == (
+        "churn version 1: auc 0.710 on a later time, by a sample of 15.9% of the customers; champion"
+    )
 
 
 def test_a_shop_of_few_rows_has_no_sample(workspace: Workspace) -> None:
@@ -113,4 +122,4 @@ def test_the_digest_is_that_of_the_sample(workspace: Workspace, half: CustomerSa
     assert replace(data, sample=other).digest() != data.digest()
     smaller = gather(workspace.store, data.model, [workspace.snapshots.as_ofs[0]], 30, data.known_at, other)
     assert set(smaller.frame["customer_key"]) < set(data.frame["customer_key"])
-    assert f"{half.share:.3g} of the customers" in half.sentence
+    assert f"{half.share:.1%} of the customers" in half.sentence
