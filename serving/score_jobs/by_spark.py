@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.calendar import day_of, micros
 from core.errors import PatronError
-from features.offline.engines.engine import VISIBLE
+from features.offline.engines.engine import SHARING_NEEDED
 from features.offline.engines.exchange import place_of, replacing
 from features.offline.engines.executors import Executors
 from features.offline.engines.snapshot_columns import SnapshotColumns
@@ -51,7 +51,7 @@ def score_job(store: ScoreJobStore, job: ScoreJob, champions: Champions, executo
     if missing := store.open_chunks(job):
         raise PatronError(
             f"{len(missing)} of {len(chunks)} parts of the job {job.id} did not arrive; with a cluster,"
-            f" {VISIBLE}"
+            f" {SHARING_NEEDED}"
         )
     of_job.write(store, job, models)
 

@@ -15,7 +15,7 @@ from events.schema import Events
 from features.offline.engines.executors import Executors
 from features.text.opinions import TextReader
 
-VISIBLE = "the home must have one path on every machine, or PATRON_SPARK_STORAGE must be set"
+SHARING_NEEDED = "the home must have one path on every machine, or PATRON_SPARK_STORAGE must be set"
 """What executors need, for messages."""
 CUSTOMERS_PER_ROW_GROUP = 100_000  # a reader of some customers reads no others than these
 
@@ -36,8 +36,8 @@ class SnapshotFile:
         """Raise an error unless all rows were computed."""
         if rows != self.customers:
             raise PatronError(
-                f"{rows:,} of {self.customers:,} rows of {self.path} arrived; with a cluster, {VISIBLE}."
-                " Run `patron build` again"
+                f"{rows:,} of {self.customers:,} rows of {self.path} arrived; with a cluster,"
+                f" {SHARING_NEEDED}. Run `patron build` again"
             )
 
 

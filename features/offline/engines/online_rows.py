@@ -15,7 +15,7 @@ from core.errors import PatronError
 from core.home import Shop
 from core.home_id import HomeId
 from features.catalogue.store import Store
-from features.offline.engines.engine import VISIBLE
+from features.offline.engines.engine import SHARING_NEEDED
 from features.offline.engines.exchange import place_of
 from features.offline.engines.executors import Executors
 from features.offline.snapshot_set import SnapshotSet
@@ -43,8 +43,8 @@ def fill(store: Store, built: SnapshotSet, executors: Executors | None) -> None:
     task = RowsTask(home_id.read(store.home), store.home.shop(), store.address, layouts, addresses)
     if executors.sum(tasks, task) < len(customers):
         raise PatronError(
-            f"online rows of some customers were not written; with a cluster, {VISIBLE}. Run `patron build`"
-            " again"
+            f"online rows of some customers were not written; with a cluster, {SHARING_NEEDED}."
+            " Run `patron build` again"
         )
     store.erase_others(customers, micros(built.current))
 
