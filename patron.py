@@ -27,7 +27,7 @@ from commands.analysis import datasets, kpis, results, segments
 from commands.common import Exit, print_note
 from commands.decisions import actions, audiences, deliveries, plans
 from commands.events import identity, lake, quarantine
-from core import child_process, private
+from core import child_process, garbage, private
 from core.errors import PatronError
 
 app = typer.Typer(
@@ -100,6 +100,7 @@ def _run_as_child() -> int:
 
 def main() -> int:
     """Run a command and return its exit code; an error prints one line."""
+    garbage.search_rarely()
     private.restrict_umask()
     os.environ["TZ"] = "UTC"  # Feast's SQLite store keeps local time
     time.tzset()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
-from core import logging_setup, private
+from core import garbage, logging_setup, private
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.settings import FeatureSettings
@@ -139,9 +138,7 @@ def _open(home: Home, settings: ServingSettings, open_app: OpenApp) -> FastAPI:
     sys.setswitchinterval(SWITCH_S)
     connection.limit_waiting(connection.SERVICE_SECONDS)
     app = open_app(home, settings)
-    # What was imported and opened stays: searching it for garbage takes tenths of a second.
-    gc.collect()
-    gc.freeze()
+    garbage.search_only_new()
     return app
 
 

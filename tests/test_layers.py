@@ -55,8 +55,11 @@ def test_importing_the_command_line_imports_nothing_heavy() -> None:
     assert heavy & set(loaded.stdout.split()) == set()
 
 
-def test_a_service_is_ready_without_scikit_learn() -> None:
+def test_a_service_starts_workers_without_the_application_and_is_ready_without_scikit_learn() -> None:
     code = """import sys
+from console import server
+from serving.server import serve
+assert not {"console.app", "console.routes", "serving.app", "serving.routers"} & set(sys.modules)
 from models.estimators.trees import import_lightgbm_alone
 from serving.app import create_app
 import_lightgbm_alone()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,9 @@ from core.storage import sql
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import identity, journal
-from events.lake import compaction, merging, settling, staging, versions
+from events.lake import compaction, merging, settling, staging, table_files, versions
 from events.lake.metadata import LakeMetadata
-from events.lake.versions import BUCKETS, Lake, bucket_file
+from events.lake.versions import Lake
 from events.schema import SCHEMAS
 
 
@@ -165,7 +164,7 @@ def _fill(
     names += tables_of_facts
     notes |= surplus
     for i, name in enumerate(names):
-        _write_table(connection, name, draft / name)
+        table_files.write(connection, name, draft)
         progress(f"writing {name.replace('_', ' ')}", (i + 1) / len(names))
     present = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
     for extra in {"set_aside", "truth"} & present:
@@ -186,28 +185,6 @@ def _generation(connection: duckdb.DuckDBPyConnection, before: Lake | None) -> d
         ):
             return {"generation": before.metadata.generation, "arrived": before.metadata.arrived}
     return {"generation": digest}
-
-
-def _write_table(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
-    """Write a ``keyed_`` table bucket by bucket, each sorted.
-
-    The table is first split into buckets in one pass, since it may be spilled to disk.
-    """
-    split = folder.with_name(f"{name}.split")
-    connection.execute(
-        f"COPY (SELECT *, customer_key % {BUCKETS} AS bucket FROM keyed_{name})"
-        f" TO {sql.literal(split)} (FORMAT parquet, PARTITION_BY (bucket))"
-    )
-    empty: list[Path] = []
-    for bucket in range(BUCKETS):
-        path, parts = bucket_file(folder.parent, name, bucket), split / f"bucket={bucket}"
-        if parts.exists():
-            rows = f"read_parquet({sql.literal(parts / '*.parquet')}, hive_partitioning = false)"
-            versions.write_bucket(connection, rows, path)
-        else:
-            empty.append(path)
-    versions.write_empty_buckets(connection, f"(FROM keyed_{name} LIMIT 0)", empty)
-    shutil.rmtree(split, ignore_errors=True)
 
 
 def _digest(connection: duckdb.DuckDBPyConnection, tables: str) -> str:

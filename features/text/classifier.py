@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
 
-from core import parquet
+from core.storage import parquet
 from features.text.tokens import as_written, ngrams, tokens
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from core import parquet
 from core.errors import PatronError
+from core.storage import parquet
 from models.categories.history import UNITS, CategoryHistory
 from models.categories.model import NAME, definition, score
 from models.categories.reasons import reasons

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import parquet
 from core.errors import PatronError
+from core.storage import parquet
 from models.products.assortment import WINDOWS_DAYS, CountedAssortment
 from models.products.candidates import COLUMNS
 from models.products.histories import Bought, Buyers, Histories, as_table

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core import parquet
+from core.storage import parquet
 
 ROOT = Path(__file__).parents[2]
 THREADS = Path("/proc/self/task")
@@ -19,7 +19,7 @@ TABLE = pa.table({"n": [1, None, 3], "word": ["a", "b", "a"], "at": pa.array([0,
 # Arrow's threads release Python's objects after read_table returned, which aborts an interpreter that ends.
 NO_THREAD_STARTS = """
 import os, sys
-from core import parquet
+from core.storage import parquet
 content = open(sys.argv[1], "rb").read()
 before = set(os.listdir("/proc/self/task"))
 assert parquet.read_bytes(content).num_rows == 3
