@@ -4,10 +4,11 @@ A master and two workers run on the loopback interface, as Spark's standalone cl
 when the first snapshot of a build is stored: the build finishes, with the values of a build by DuckDB. Then
 all processes of the cluster are killed at that moment: the build ends with one sentence. Then the build
 itself is killed. Each leaves whole snapshots only, and the next build, on a new cluster, computes the others.
-Last, `patron score` is killed when the first part of its job is stored: there is no file, and the same
-command, run again, scores the other parts and writes the file of a job without Spark.
+So does a killed build that began with the one of the day before. Last, `patron score` is killed when the
+first part of its job is stored: there is no file, and the same command, run again, scores the other parts
+and writes the file of a job without Spark.
 
-    python -m torture.spark [--events N] [--kill executor|cluster|build|scores ...]
+    python -m torture.spark [--events N] [--kill executor|cluster|build|increment|scores ...]
 """
 
 from __future__ import annotations
@@ -16,46 +17,32 @@ import argparse
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
-import pyspark
 
-from benchmarks import engines, lakes
+from benchmarks import build_day, engines, lakes
 from benchmarks.harness import homes, rounds
-from benchmarks.harness.servers import HOST, free_port
-from core.errors import PatronError
-from core.home import Home
-from core.storage.spark_watch import TIMEOUT
+from core.home import Clock, Home
+from features.groups import groups_of
 from features.offline import snapshots
+from features.offline.increments import bases
 from records.score_jobs import ScoreJobStore
+from torture.spark_cluster import (
+    BUILD_S, building, cluster, executors, expect, kill, scoring, wait_for_a_file
+)  # fmt: skip
 
-WORKERS, START_S, BUILD_S = 2, 60.0, 600.0
-LOST_S = 15  # without executors, after which a build ends
-SCORES = "scores"  # of what is killed
-PARTS, CHUNK = "part-*.parquet", 200  # of a score job; customers in a part
-EXECUTOR = "CoarseGrainedExecutorBackend"
-CONFIGURATION = f"""
-spark.driver.host {HOST}
-spark.driver.bindAddress {HOST}
-spark.executor.memory 1g
-spark.sql.shuffle.partitions 4
-spark.ui.enabled false
-{TIMEOUT} {LOST_S}
-"""
+SCORES, INCREMENT = "scores", "increment"  # of what is killed
+PARTS = "part-*.parquet"  # of a score job
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Builds by Spark whose cluster is killed.")
     parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--kill", nargs="+", choices=[*KILLS, SCORES], default=[*KILLS, SCORES])
+    parser.add_argument("--kill", nargs="+", choices=CHOICES, default=CHOICES)
     arguments = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -69,6 +56,8 @@ def main() -> None:
             kill_it(home, expected, folder)
             engines.check(expected, home)
             shutil.rmtree(home.path)
+        if INCREMENT in arguments.kill:
+            kill_the_increment(made, folder)
         print("all snapshots are those of DuckDB")
         if SCORES in arguments.kill:
             kill_the_scores(folder)
@@ -107,6 +96,27 @@ def kill_the_build(home: Home, expected: Home, folder: Path) -> None:
     expect(not list((home.path / "spark").glob("build-*")), "a folder of the killed build is left")
 
 
+def kill_the_increment(made: Home, folder: Path) -> None:
+    """A build that begins with the one of the day before and is killed, and the next one, which continues."""
+    yesterday, today = build_day.DAYS
+    home, expected = (Home(folder / name) for name in ("increment", "increment-by-duckdb"))
+    shutil.copytree(made.path, home.path)
+    home.write_shop(replace(home.shop(), clock=Clock(yesterday)))
+    snapshots.build(home, monthly=False)
+    home.write_shop(replace(home.shop(), clock=Clock(today)))
+    shutil.copytree(home.path, expected.path)
+    snapshots.store(expected, [today])  # the whole history
+    base = bases.choose(home, groups_of(home), snapshots.folders_of(home), [today])
+    expect(base.moment == yesterday, f"the build computes {base.sentence}")
+    known = [*home.snapshots.rglob("*.parquet")]
+    with cluster(folder) as (address, _), building(home, address, folder) as build:
+        wait_for_a_file(home.snapshots, "*.parquet", build, known)
+        build.kill()
+    print("a build after a day was killed")
+    continue_build(home, expected, folder)
+    engines.check(expected, home)
+
+
 def kill_the_scores(folder: Path) -> None:
     """A score job that is killed, and the same command, which continues it."""
     home, whole, out = Home(folder / "trained"), folder / "whole.parquet", folder / "scores.parquet"
@@ -141,105 +151,7 @@ def continue_build(home: Home, expected: Home, folder: Path) -> None:
     print(f"{len(stored)} snapshots were whole, and the next build computed the others")
 
 
-@contextmanager
-def cluster(folder: Path, hidden: Path | None = None) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The address of a cluster, and its processes: the master, then the workers.
-
-    Args:
-        hidden: a folder which is empty to these processes.
-    """
-    port = free_port()
-    address = f"spark://{HOST}:{port}"
-    master = ["master.Master", "--port", str(port)]
-    worker = ["worker.Worker", "--cores", "1", "--memory", "2g", "--work-dir", str(folder / "work"), address]
-    processes: list[subprocess.Popen[bytes]] = []
-    with open(folder / "cluster.log", "ab") as log:
-        try:
-            for arguments in (master, *[worker] * WORKERS):
-                processes.append(start(arguments, log.fileno(), hidden))
-            yield address, processes
-        finally:
-            kill(processes)
-
-
-def start(arguments: Sequence[str], log: int, hidden: Path | None) -> subprocess.Popen[bytes]:
-    """A process of a cluster."""
-    spark = Path(pyspark.__file__).parent
-    command = [str(spark / "bin" / "spark-class"), f"org.apache.spark.deploy.{arguments[0]}"]
-    command += ["--host", HOST, "--webui-port", "0", *arguments[1:]]
-    if hidden is not None:
-        mount = 'mount -t tmpfs none "$0" && exec "$@"'
-        command = ["unshare", "--mount", "sh", "-c", mount, str(hidden), *command]
-    environment = os.environ | {"SPARK_HOME": str(spark), "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-
-
-def executors(worker: subprocess.Popen[bytes]) -> list[int]:
-    """The processes that a worker started for applications."""
-    threads = Path(f"/proc/{worker.pid}/task").iterdir()
-    children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
-    return [int(pid) for pid in children if EXECUTOR in Path(f"/proc/{pid}/cmdline").read_text()]
-
-
-def kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Kill processes of a cluster with the executors that they started."""
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def building(home: Home, address: str, folder: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A build by Spark in a process of its own."""
-    return running(home, address, folder, "-m", "patron", "build", "--no-monthly")
-
-
-def scoring(
-    home: Home, address: str, folder: Path, out: Path
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """`patron score` by Spark in a process of its own, with parts of few customers."""
-    code = f"import patron, sys; from records import score_jobs; score_jobs.CHUNK = {CHUNK}"
-    code += "; sys.exit(patron.main())"
-    return running(home, address, folder, "-c", code, "score", "--out", str(out))
-
-
-@contextmanager
-def running(home: Home, address: str, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command by Spark in a process of its own, whose errors are in ``build.log``."""
-    configuration = folder / "conf"
-    configuration.mkdir(exist_ok=True)
-    (configuration / "spark-defaults.conf").write_text(CONFIGURATION)
-    command = [sys.executable, *arguments, "--engine", "spark"]
-    environment = os.environ | {
-        "PATRON_HOME": str(home.path), "PATRON_SPARK_MASTER": address, "SPARK_CONF_DIR": str(configuration),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }  # fmt: skip
-    with open(folder / "build.log", "wb") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for_a_file(
-    folder: Path, pattern: str, process: subprocess.Popen[bytes], known: Sequence[Path] = ()
-) -> None:
-    """Return when a process has stored its first file, which is not among those known before."""
-    until = time.monotonic() + BUILD_S
-    while {*folder.rglob(pattern)} <= {*known}:
-        expect(process.poll() is None, "the command ended before its first file")
-        expect(time.monotonic() < until, "the command stored no file")
-        time.sleep(0.05)
-
-
-def expect(true: bool, otherwise: str) -> None:
-    """Raise an error unless something is true."""
-    if not true:
-        raise PatronError(otherwise)
-
-
+CHOICES = ("executor", "cluster", "build", INCREMENT, SCORES)
 KILLS = {"executor": kill_an_executor, "cluster": kill_the_cluster, "build": kill_the_build}
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from benchmarks.harness.servers import HOST
 from core.home import Home
 from features.offline import snapshots
 from features.offline.engines.exchange import place_of
-from torture.spark import BUILD_S, building, cluster, expect, wait_for_a_file
+from torture.spark_cluster import BUILD_S, building, cluster, expect, wait_for_a_file
 
 STORAGE = "s3://shop/patron"
 
