@@ -30,7 +30,8 @@ from benchmarks.harness import homes, report
 from benchmarks.harness.messages import stream
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
 from core.errors import PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity

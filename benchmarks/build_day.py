@@ -20,7 +20,8 @@ from benchmarks import lakes
 from benchmarks.harness.report import Result
 from core.calendar import midnight
 from core.errors import PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from features.offline import build
 
 DAYS = [midnight(date(2025, 12, day), lakes.ZONE) for day in (19, 20)]

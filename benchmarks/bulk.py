@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.harness import homes, report, rounds
 from core.home import Home
 from events.identity import Identity
-from features.catalogue.store import import_feast
+from features.catalogue.registry import import_feast
 from models.estimators.blend import FittedBlend
 from models.questions import MODELS
 from models.registry.encoding import column_matrix

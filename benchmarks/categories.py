@@ -22,7 +22,8 @@ import pandas as pd
 from benchmarks.harness.report import Result, publish
 from benchmarks.quality import DATA
 from core.calendar import day_of
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events import lake
 from events.files.imports import import_file
 from events.queries.merchandise import merchandise

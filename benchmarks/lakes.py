@@ -14,7 +14,8 @@ from pathlib import Path
 import duckdb
 
 from core.calendar import midnight
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events import lake
 from events.lake import versions
 from events.schema import SCHEMAS

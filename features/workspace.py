@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from core.home import Home, Shop
+from core.home import Home
 from core.progress import Progress, silent
+from core.shop import Shop
 from features.catalogue.store import Store
 from features.offline.build import build
 from features.offline.snapshot_set import SnapshotSet

@@ -35,13 +35,15 @@ from hypothesis import settings
 from benchmarks.harness import servers
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
 from core import files, private
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.progress import silent
+from core.shop import Clock, Shop
 from events import lake
 from events.identity import Identity
 from events.simulation import simulated_shop
 from events.simulation.simulate import Plan
-from features.catalogue.store import Store, import_feast
+from features.catalogue.registry import import_feast
+from features.catalogue.store import Store
 from features.groups import GROUPS
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet

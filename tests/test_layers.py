@@ -21,10 +21,8 @@ MAX_LINES = 250
 LONG_MODULES: dict[str, str] = {
     "benchmarks/peers/features_pandas.py": "all features in pandas, as one program: the peer of the build",
     "benchmarks/peers/features_sql.py": "all features in SQL, as one statement: the limit of the build",
-    "core/home.py": "a home: its paths, its shop and the shop's clock",
     "events/simulation/activities.py": "the activities of simulated customers",
     "events/simulation/truth.py": "the true parameters of a simulated shop and its customers",
-    "features/catalogue/store.py": "the feature store: one class over Feast",
     "features/online/packed.py": "the format of a cell: written and read",
     "features/online/redis.py": "the cells in Redis: one class and its scripts",
 }

@@ -26,13 +26,21 @@ import pyarrow.parquet as pq
 
 from benchmarks import build_day, engines, lakes
 from benchmarks.harness import homes, rounds
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from features.groups import groups_of
 from features.offline import snapshots
 from features.offline.increments import bases
 from records.score_jobs import ScoreJobStore
 from torture.spark_cluster import (
-    BUILD_S, building, cluster, executors, expect, kill, scoring, wait_for_a_file
+    BUILD_S,
+    building,
+    cluster,
+    executors,
+    expect,
+    kill,
+    scoring,
+    wait_for_a_file,
 )  # fmt: skip
 
 SCORES, INCREMENT = "scores", "increment"  # of what is killed

@@ -29,7 +29,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.harness import homes, servers
 from benchmarks.harness.postgres import postgres_programs, running_postgres
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.decisions import known_effect
 from benchmarks.harness import homes
 from commands.up import draft_actions
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage import sql
 from core.storage.duckdb_engine import connect
 from decisions.catalogue import saved_audiences

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from decisions.catalogue.actions import NOTHING
 from decisions.holdout import membership
 from events import lake

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.quality import cdnow, online_retail
-from core.home import Clock, Home
+from core.home import Home
 from core.progress import silent
+from core.shop import Clock
 from events.files.imports import import_file
 from events.simulation import simulated_shop
 from events.simulation.truth import Plan

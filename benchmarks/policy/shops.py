@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from core.calendar import midnight
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from decisions.catalogue.actions import EXAMPLE, NOTHING, Action, Actions
 from decisions.catalogue.file import parse
 from events import lake

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from core.traits import TraitDeclaration
+from core.declarations.traits import TraitDeclaration
 from decisions.sections import TomlSection, equals
 
 CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")

@@ -12,11 +12,12 @@ from typing import Any
 
 import duckdb
 
-from core import traits
 from core.calendar import midnight, parse_moment
+from core.declarations import traits
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.progress import Progress, silent
+from core.shop import Clock, Shop
 from core.storage.duckdb_engine import connect
 from events import lake
 from events.files import classify, draft_mapping, mapping

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from core import traits
+from core.declarations import traits
+from core.declarations.traits import TraitDeclaration
 from core.errors import PatronError, meant
-from core.traits import TraitDeclaration
 from events.files.orders_section import OrdersSection
 from events.files.sections import ActivitiesSection, CustomersSection, RatesSection, Section
 

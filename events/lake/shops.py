@@ -11,7 +11,8 @@ from ibis.backends.sql import SQLBackend
 
 from core import home_id
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from core.storage.duckdb_engine import connect
 from events import journal, lake, warehouse

@@ -8,8 +8,9 @@ from typing import Any
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.progress import Progress, silent
+from core.shop import Clock, Shop
 from core.storage.duckdb_engine import connect
 from events import lake
 from events.lake import shops

@@ -15,7 +15,8 @@ import sqlglot
 from sqlglot import exp
 
 from core.errors import PatronError
-from core.home import Home, Shop
+from core.home import Home
+from core.shop import Shop
 from events.schema import MONEY
 from events.warehouse.local_time import MOMENT
 

@@ -1,16 +1,7 @@
-"""The only module that uses Feast: the catalogue, point-in-time retrieval and the online store.
-
-Entity, views and services are applied through the SDK from the groups in ``features.groups``,
-one feature view per group. Each field carries its unit and the hash of its definition as tags,
-so that readers of the online store can check by which definitions it was filled.
-"""
+"""A home's feature store: the catalogue, point-in-time retrieval and the online store, by Feast."""
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, partial
@@ -24,7 +15,7 @@ from core.errors import NothingThere, PatronError
 from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
-from features.catalogue import repository, views
+from features.catalogue import registry, repository, views
 from features.catalogue.definitions import definitions
 from features.catalogue.views import View
 from features.online import rows
@@ -39,34 +30,6 @@ if TYPE_CHECKING:
     from features.group import FeatureGroup
 
 __all__ = ["OnlineReader", "OnlineRows", "Store"]
-
-PROJECT = "patron"
-ENTITY = "customer"
-_METRICS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
-
-
-def import_feast() -> None:
-    """Import Feast without typeguard, whose generated type checks take two thirds of the import time."""
-    # Before Feast: its import makes every metric of this process and its children a file in a shared folder.
-    import prometheus_client  # noqa: F401
-    import typeguard
-
-    os.environ.setdefault("FEAST_USAGE", "False")
-    before = {name: os.environ.get(name) for name in _METRICS}
-    checked = typeguard.typechecked
-    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
-    try:
-        with warnings.catch_warnings():
-            # Feast's own imports use deprecated names of their libraries.
-            warnings.simplefilter("ignore")
-            import feast
-            import feast.infra.offline_stores.duckdb  # noqa: F401
-    finally:
-        typeguard.typechecked = checked
-    for name, value in before.items():
-        if value is None and (folder := os.environ.pop(name, None)):
-            shutil.rmtree(folder, ignore_errors=True)
-    logging.getLogger("feast").setLevel(logging.WARNING)
 
 
 def online_address(home: Home, settings: FeatureSettings | None = None) -> str:
@@ -105,25 +68,7 @@ class Store:
 
     @cached_property
     def _feast(self) -> feast.FeatureStore:
-        import_feast()
-        import feast
-        from feast.infra.offline_stores.duckdb import DuckDBOfflineStoreConfig
-        from feast.repo_config import RegistryConfig
-
-        from features.catalogue.plugin import PackedOnlineStoreConfig
-
-        self.home.feast.mkdir(parents=True, exist_ok=True)
-        return feast.FeatureStore(
-            config=feast.RepoConfig(
-                project=PROJECT,
-                provider="local",
-                registry=RegistryConfig(path=str(self._registry)),
-                offline_store=DuckDBOfflineStoreConfig(),
-                online_store=PackedOnlineStoreConfig(address=self.address, home=str(self.home.path)),
-                entity_key_serialization_version=3,
-                repo_path=self.home.feast,
-            )
-        )
+        return registry.open_feast(self.home, self.address, self._registry)
 
     def apply(self, groups: Sequence[FeatureGroup], folders: Mapping[str, Path]) -> None:
         """Register the customer entity and one feature view per group over its snapshots.
@@ -132,51 +77,13 @@ class Store:
         """
         Database(self.home).prepare()  # a home of an earlier release gets its id
         store = self._feast
-        repository.write(self.home, PROJECT, self.address)
-        import feast
-
-        customer = feast.Entity(
-            name=ENTITY, join_keys=[KEY], value_type=feast.ValueType.INT64,
-            description="A customer, by internal key; features.customer_keys returns the keys of ids",
-        )  # fmt: skip
-        hashes = definitions(self.home)
-        made = [self._view(group, folders[group.name], customer, hashes) for group in groups]
+        repository.write(self.home, registry.PROJECT, self.address)
+        hashes, customer = definitions(self.home), registry.customer_entity()
+        made = [registry.feature_view(group, folders[group.name], customer, hashes) for group in groups]
         store.apply([customer, *made])
         for view in store.list_feature_views():
             if view.name not in folders:
                 store.delete_feature_view(view.name)
-
-    def _view(
-        self, group: FeatureGroup, folder: Path, customer: feast.Entity, hashes: Mapping[str, str]
-    ) -> feast.FeatureView:
-        import feast
-        from feast import types
-
-        dtypes = {
-            "int64": types.Int64,
-            "float64": types.Float64,
-            "string": types.String,
-            "boolean": types.Bool,
-        }
-        fields = [
-            feast.Field(
-                name=f.name,
-                dtype=dtypes[f.dtype],
-                description=f.description,
-                tags={"unit": f.unit, "definition": hashes[f.name]},
-            )
-            for f in group.features.values()
-        ]
-        source = feast.FileSource(
-            name=group.name,
-            path=str(folder / "*.parquet"),
-            timestamp_field="as_of",
-            created_timestamp_column="created_at",
-        )
-        return feast.FeatureView(
-            name=group.name, entities=[customer], schema=fields, source=source,
-            ttl=group.fresh_for, online=True,
-        )  # fmt: skip
 
     def publish_service(self, name: str, features: Sequence[str]) -> None:
         """Register a FeatureService with the features of one model version."""
@@ -275,10 +182,8 @@ class Store:
         if self._cached_views is None or self._cached_views[0] != stamp:
             by_name = views.read(self._registry) if stamp else {}
             if by_name is None:
-                from_which, feast_store = (
-                    views.digest(self._registry),
-                    self._feast,
-                )  # imports Feast through import_feast
+                from_which = views.digest(self._registry)
+                feast_store = self._feast  # before the plugin: it imports Feast without typeguard
                 from features.catalogue.plugin import view_of
 
                 by_name = {view.name: view_of(view) for view in feast_store.list_feature_views()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from core import own_features
+from core.declarations import own_features
+from core.declarations.own_features import SqlFeature
+from core.declarations.traits import TraitDeclaration
 from core.home import Home
-from core.own_features import SqlFeature
-from core.traits import TraitDeclaration
 from features.group import Feature, FeatureGroup
 from features.groups.contacts import contacts
 from features.groups.declared import declared_group

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import ibis.expr.types as ir
 
-from core.traits import TraitDeclaration
+from core.declarations.traits import TraitDeclaration
 from features.group import Feature, FeatureGroup
 from features.groups import trait_values
 

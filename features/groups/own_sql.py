@@ -17,8 +17,8 @@ import ibis.expr.types as ir
 import sqlglot
 from sqlglot import exp
 
+from core.declarations.own_features import PREFIX, SqlFeature
 from core.errors import PatronError
-from core.own_features import PREFIX, SqlFeature
 from core.storage import sql
 from events.schema import OPINIONS, POPULATION, SCHEMAS
 from features.group import KEYS, Feature, FeatureGroup

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.home import Tiers
+from core.shop import Tiers
 
 Floats = NDArray[np.float64]
 FIFTHS = (0.2, 0.4, 0.6, 0.8)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from core.declarations.traits import TraitDeclaration, feature_name, render
 from core.errors import PatronError
 from core.home import Home
-from core.traits import TraitDeclaration, feature_name, render
 from events import lake
 from features.groups import trait_values
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from core.calendar import micros, moment
 from core.errors import PatronError
-from core.home import Shop
+from core.shop import Shop
 from features.online.cells import Cells, CellStore
 from features.online.columns import OnlineColumns, decode_lists
 from features.online.columns import decode as decode_columns

@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 from core import files, locks
 from core.calendar import date_of
 from core.errors import PatronError
-from core.home import Home, Shop
+from core.home import Home
+from core.shop import Shop
 from records.deliveries.settings import Delivery, load, settings_file
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=1)

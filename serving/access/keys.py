@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from core.circuit_breaker import CircuitBreaker
 from core.errors import PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from serving.access.key import MARK, Key, name_of, rate_of, scopes_of
 from serving.access.key_table import PREFIX_LENGTH, KeyTable, digest_of, with_secret

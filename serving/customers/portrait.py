@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.calendar import date_of, day_of
-from core.home import Shop
+from core.shop import Shop
 from decisions.reasons import Language
 from features.group import Feature
 from features.groups import FEATURES

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from core.calendar import day_of, moment
 from core.errors import NothingThere, in_words
-from core.home import Home, Shop
+from core.home import Home
+from core.shop import Shop
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 SAMPLE = 1000  # customers whose online rows are looked at

@@ -28,7 +28,8 @@ import patron
 import records as logs
 from commands.up import draft_actions
 from core.calendar import day_of
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from decisions.catalogue.actions import EXAMPLE
 from events.identity import Identity

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from core.calendar import EPOCH, day_of, midnight, months
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.settings import FeatureSettings
+from core.shop import Clock, Shop
 from features.offline import populations
 
 ZONES = ("UTC", "Europe/London", "Asia/Shanghai", "America/St_Johns", "Africa/Cairo", "Pacific/Apia")

@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from core import home_id
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.home_id import AnotherHome, HomeId
+from core.shop import Clock, Shop
 from core.storage import migrations, ownership
 from core.storage.database import Database
 from events.identity import Identity

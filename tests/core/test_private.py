@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from core import files, private
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from serving.operations.checks import Check
 from serving.operations.privacy import privacy

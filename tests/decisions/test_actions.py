@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core import traits
+from core.declarations import traits
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from decisions.catalogue import file
 from decisions.catalogue.actions import EXAMPLE, Action, Actions
 from decisions.catalogue.texts import text_in, texts

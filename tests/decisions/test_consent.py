@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from decisions.catalogue.channels import Channel
 from decisions.policies import consent

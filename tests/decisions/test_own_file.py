@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import NothingThere
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from decisions.catalogue.file import load
 from decisions.catalogue.own_file import (
     MARK,

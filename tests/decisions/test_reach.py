@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from core.calendar import micros
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from decisions.catalogue.actions import Actions
 from decisions.catalogue.file import restore

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibis.backends.duckdb import Backend
 
-from core import traits
 from core.calendar import EPOCH
+from core.declarations import traits
 from core.storage import duckdb_engine
 from decisions.catalogue.audiences import resolved
 from decisions.context import ScoreInput

@@ -26,8 +26,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from core.calendar import day_and_hour_of, day_of, micros, moment
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.progress import silent
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal, lake
 from events.identity import Identity

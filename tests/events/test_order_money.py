@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from commands.shop import _accounts
 from core.calendar import day_of
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal, lake
 from events.files.imports import import_file

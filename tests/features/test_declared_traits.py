@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.declarations.traits import KINDS, TraitDeclaration, feature_name, parse, render
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
-from core.traits import KINDS, TraitDeclaration, feature_name, parse, render
 from events import journal, lake
 from events.journal import Message
 from events.schema import POPULATION, SCHEMAS, Events

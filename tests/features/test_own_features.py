@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 
 import features
+from core.declarations.own_features import FILE, SqlFeature, declared, parse
 from core.errors import PatronError
 from core.home import Home
-from core.own_features import FILE, SqlFeature, declared, parse
 from events import lake
 from events.identity import Identity
 from events.schema import POPULATION, SCHEMAS, Events

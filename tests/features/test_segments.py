@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import NothingThere, PatronError
-from core.home import Home, Shop, Tiers
+from core.home import Home
+from core.shop import Shop, Tiers
 from decisions.rules.conditions import TargetCondition
 from decisions.rules.evaluation import RuleInput, evaluate
 from events import lake

@@ -21,7 +21,8 @@ import typeguard
 
 import features as feature_package
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events import lake
 from events.identity import Identity
 from events.simulation import simulated_shop

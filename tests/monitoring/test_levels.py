@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from core.calendar import day_of, micros
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from events import lake
 from events.identity import join

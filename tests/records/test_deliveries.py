@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from features.live.refresher import Refresher
 from records.deliveries import due, settings
 from records.deliveries.due import DeliveryState

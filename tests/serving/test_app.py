@@ -13,7 +13,8 @@ import pytest
 
 from core.calendar import day_of
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events.identity import Identity
 from features.live.freshness import FreshnessMonitor
 from records import Prediction, ScoreLog, read

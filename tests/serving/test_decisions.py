@@ -33,7 +33,8 @@ from anyio.from_thread import start_blocking_portal
 from python_calamine import CalamineWorkbook
 
 import records as logs
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from decisions.catalogue.actions import EXAMPLE
 from decisions.results import newest_funnel

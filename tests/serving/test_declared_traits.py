@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import records
-from core import own_features
+from core.declarations import own_features
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from core.errors import PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from decisions.catalogue.actions import EXAMPLE
 from records.deliveries import due, settings
 from serving.decisions import deliveries

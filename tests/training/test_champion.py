@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from core.calendar import day_of
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace

@@ -17,7 +17,8 @@ import pytest
 
 import patron
 from core.errors import PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from events import lake
 from features.offline import snapshots
 from features.offline.snapshot_set import SnapshotSet

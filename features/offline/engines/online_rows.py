@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from core import home_id
 from core.calendar import micros
 from core.errors import PatronError
-from core.home import Shop
 from core.home_id import HomeId
+from core.shop import Shop
 from features.catalogue.store import Store
 from features.offline.engines.engine import SHARING_NEEDED
 from features.offline.engines.exchange import place_of

@@ -25,8 +25,8 @@ from console.access.visitor import COOKIE
 from console.app import open_app
 from console.personal.masks import HIDDEN, MIN_ID, mask_id, mask_text, mask_trait, mask_written
 from console.personal.portraits import mask_portrait
+from core.declarations.own_features import SqlFeature
 from core.home import Home
-from core.own_features import SqlFeature
 from core.storage.database import Database
 from decisions.catalogue import saved_audiences
 from events import lake

@@ -20,7 +20,7 @@ CHINESE = Translator("zh", "Europe/Berlin", "EUR")
 FOLDERS = ("core", "decisions", "events", "features", "models", "monitoring", "records", "serving")
 """The layers below the console."""
 NOT_SHOWN = (
-    "core/calendar", "core/storage/copies", "core/storage/spark_", "core/own_features", "core/traits",
+    "core/calendar", "core/storage/copies", "core/storage/spark_", "core/declarations/",
     "decisions/rules/text", "features/offline/engines",
     "events/files", "events/simulation", "events/warehouse/mapping", "features/catalogue/plugin",
     "features/groups/own_sql",

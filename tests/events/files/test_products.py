@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events.files.products import SCHEMA, catalogue_file, import_products
 from events.queries.product_catalogue import open_catalogue
 from serving.rankings.stocked import StockedRanking, in_stock

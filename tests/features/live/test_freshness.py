@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from core.calendar import micros
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from events import journal
 from events.journal import Message

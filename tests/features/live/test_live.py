@@ -23,7 +23,8 @@ from benchmarks.harness import servers
 from core import child_process
 from core.calendar import day_of, micros, moment
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal, lake
 from events.identity import Identity

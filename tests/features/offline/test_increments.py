@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import lakes
+from core.declarations.own_features import FILE
 from core.home import Home
-from core.own_features import FILE
 from events import lake
 from features.ageing import ageing
 from features.group import FeatureGroup

@@ -26,9 +26,9 @@ from benchmarks.engines import differing
 from benchmarks.harness.servers import HOST
 from core import home_id
 from core.calendar import micros
+from core.declarations.own_features import SqlFeature
 from core.errors import PatronError
 from core.home import Home
-from core.own_features import SqlFeature
 from core.settings import FeatureSettings
 from core.storage import spark_engine
 from core.storage.database import Database
@@ -36,7 +36,8 @@ from events import journal, lake
 from events.journal.message import Message
 from events.queries.decision_events import decision_events, orders_of_decisions
 from events.queries.net_orders import net_orders
-from features.catalogue.store import Store, import_feast
+from features.catalogue.registry import import_feast
+from features.catalogue.store import Store
 from features.group import KEYS
 from features.groups import groups_of, trait_values
 from features.groups.own_sql import own_group

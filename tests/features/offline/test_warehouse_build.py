@@ -26,9 +26,10 @@ import sqlalchemy as sa
 from backup import create, restore
 from benchmarks.engines import differing
 from benchmarks.harness.postgres import PostgresServer
+from core.declarations.own_features import SqlFeature
 from core.errors import PatronError, StoreUnavailable
-from core.home import Clock, Home
-from core.own_features import SqlFeature
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from events import lake
 from events.identity import Identity

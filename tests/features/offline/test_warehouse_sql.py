@@ -11,7 +11,8 @@ import ibis
 import pytest
 
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.warehouses import medians
 from events.schema import POPULATION, Events
 from events.warehouse import SOURCE

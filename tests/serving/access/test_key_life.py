@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage import migrations
 from core.storage.database import Database
 from events.identity import Identity

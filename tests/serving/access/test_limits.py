@@ -32,7 +32,8 @@ from rudder_analytics.client import Client as RudderClient
 from benchmarks.harness import servers
 from core import home_id
 from core.errors import PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity

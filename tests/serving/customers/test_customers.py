@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from features.groups import FEATURES
 from features.offline import current as present
 from features.offline import snapshots

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from events import lake
 from events.files.imports import import_file
 from events.identity import Identity

@@ -14,7 +14,8 @@ import pytest
 
 import records as logs
 from core.calendar import date_of
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events import lake
 from events.identity import Identity
 from features.group import FeatureGroup

@@ -33,7 +33,8 @@ from hypothesis.stateful import (
 )
 
 from core.calendar import day_of
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from decisions.catalogue.actions import NOTHING
 from decisions.catalogue.budgets import Budget, spending_limits

@@ -15,7 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.harness.postgres import PostgresServer
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from decisions.catalogue.actions import EXAMPLE
 from events.identity import Identity
 from events.lake import versions

@@ -23,7 +23,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.harness import servers
 from core.errors import NothingThere
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity

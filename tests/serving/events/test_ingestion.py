@@ -28,7 +28,8 @@ from segment.analytics.client import Client as SegmentClient
 
 from benchmarks.harness import servers
 from core.errors import NothingThere, PatronError
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal, lake
 from events.identity import Identity

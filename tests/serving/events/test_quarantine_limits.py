@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from core.home import Clock, Home, Shop
+from core.home import Home
 from core.settings import FeatureSettings
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal
 from events.journal import Refused

@@ -16,7 +16,8 @@ import pytest
 from fastapi import FastAPI
 
 from benchmarks.harness import servers
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from events.identity import Identity
 from features.live.freshness import FreshnessMonitor
 from records import ScoreLog

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from starlette.routing import compile_path
 
 from core.errors import NothingThere
-from core.home import Clock, Home, Shop
+from core.home import Home
+from core.shop import Clock, Shop
 from core.storage.database import Database
 from events import journal
 from events.identity import Identity

@@ -11,7 +11,8 @@ import pytest
 import patron
 from benchmarks.harness import servers
 from core import home_id
-from core.home import Clock, Home
+from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from events import lake
 from events.identity import Identity

@@ -15,8 +15,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core.home import Clock, Home
+from core.home import Home
 from core.progress import silent
+from core.shop import Clock
 from events.identity import Identity
 from events.simulation import simulated_shop
 from events.simulation.simulate import Plan

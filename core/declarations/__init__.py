@@ -1,0 +1,1 @@
+"""What the files of a home declare as features of customers: traits, and SQL aggregates."""
