@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
+import sqlalchemy as sa
 from hypothesis import settings
 
 from benchmarks.harness import servers
@@ -38,6 +39,7 @@ from core import files, private
 from core.home import Home
 from core.progress import silent
 from core.shop import Clock, Shop
+from core.storage import migrations
 from events import lake
 from events.identity import Identity
 from events.simulation import simulated_shop
@@ -129,6 +131,32 @@ def postgres(without: Callable[[str], NoReturn]) -> Iterator[PostgresServer]:
         without("PostgreSQL")
     with running_postgres(programs, durable=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def replayed_migrations() -> Iterator[None]:
+    """The statements that create the tables of an empty database are compiled once, and sent again later."""
+    upgrade, recorded = migrations.upgrade, dict[str, list[str]]()
+
+    def create_tables(connection: sa.Connection, to: str = migrations.HEAD) -> None:
+        if to != migrations.HEAD or migrations.revision(connection) is not None:
+            upgrade(connection, to)
+            return
+        kind, statements = connection.dialect.name, list[str]()
+        driver: Any = connection.connection.driver_connection
+        if kind not in recorded:
+            sa.event.listen(connection, "before_cursor_execute", lambda *given: statements.append(given[2]))
+            upgrade(connection)
+            recorded[kind] = [s for s in statements if not s.lstrip().startswith(("SELECT", "PRAGMA"))]
+        elif kind == "postgresql":
+            driver.execute(";".join(recorded[kind]))
+        else:
+            for statement in recorded[kind]:
+                driver.execute(statement)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "upgrade", create_tables)
+        yield
 
 
 @pytest.fixture
