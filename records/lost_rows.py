@@ -7,16 +7,16 @@ table of the log counts the rows that it committed. Once the file's lock is free
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import sqlalchemy as sa
 
 from core import files, locks
+from core.storage.batches import Statement, execute
 from core.storage.connections import Turn
-from core.storage.database import Database, insert
+from core.storage.database import Database
 from records.tables import writers
 
 
@@ -30,11 +30,13 @@ def open_counter(path: Path) -> tuple[mmap.mmap, BinaryIO]:
     return mmap.mmap(file.fileno(), 8), file
 
 
-def record(connection: sa.Connection, session: str, counts: Mapping[str, Any]) -> None:
-    """Store how many rows of a writer were ``written``, or ``lost``."""
-    row = {"session": session, "written": 0, "lost": 0} | dict(counts)
-    statement = insert(connection, writers).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=["session"], set_=dict(counts)))
+def record(session: str, column: str, count: int) -> Statement:
+    """The statement that stores how many rows of a writer were ``written``, or ``lost``."""
+    return Statement(
+        f"INSERT INTO {writers.name} (session, written, lost) VALUES (?, ?, ?)"
+        f" ON CONFLICT (session) DO UPDATE SET {column} = excluded.{column}",
+        (session, count if column == "written" else 0, count if column == "lost" else 0),
+    )
 
 
 def settle(database: Database, folder: Path) -> int:
@@ -49,7 +51,7 @@ def settle(database: Database, folder: Path) -> int:
             with database.writing(Turn.ANY) as connection:
                 query = sa.select(writers.c.written).where(writers.c.session == path.stem)
                 written = connection.execute(query).scalar() or 0
-                record(connection, path.stem, {"lost": max(0, accepted - written)})
+                execute(connection, [record(path.stem, "lost", max(0, accepted - written))], last=True)
             path.unlink()
     with database.reading() as connection:
         total = sa.select(sa.func.coalesce(sa.func.sum(writers.c.lost), 0))

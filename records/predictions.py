@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic_core import to_json
 
 from core.calendar import micros
 from core.errors import PatronError
 from core.home import Home
+from core.storage.batches import Insert, execute
 from core.storage.connections import Turn
 from core.storage.database import Database, insert
 from records import batches, lost_rows
@@ -37,6 +37,7 @@ RETRY_SECONDS = 0.25  # after a commit that failed
 BATCH = 1000  # rows in a transaction, so that other writers do not wait long
 NOBODY = NO_FEATURES = 0  # of a row that contains the predictions of a large request
 MAX_QUEUED_ROWS = 200_000  # while the disk is full; further rows are dropped and counted
+_WRITTEN = tuple(scores.columns)[1:]  # the database numbers the rows
 _log = logging.getLogger(__name__)
 
 
@@ -157,8 +158,8 @@ class ScoreLog:
                     for features, set_id in fresh.items():
                         add = insert(connection, feature_sets).on_conflict_do_nothing()
                         connection.execute(add, {"id": set_id, "names": json.dumps(features)})
-                    connection.execute(sa.insert(scores), written)
-                    lost_rows.record(connection, self.session, {"written": self.written + count})
+                    counted = lost_rows.record(self.session, "written", self.written + count)
+                    execute(connection, [Insert(scores, written, _WRITTEN), counted], last=True)
             except PatronError as error:
                 self._sets.clear()  # the database may have been replaced
                 self._queue.extendleft(reversed(rows))
@@ -182,36 +183,19 @@ def _set_id(names: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(names).encode()).digest()[:8], "big", signed=True)
 
 
-def _row(row: Prediction | PredictionBatch, sets: Mapping[tuple[str, ...], int]) -> dict[str, Any]:
+def _row(row: Prediction | PredictionBatch, sets: Mapping[tuple[str, ...], int]) -> tuple[Any, ...]:
+    """The values of ``_WRITTEN``."""
+    at_us = micros(row.at)
     if isinstance(row, PredictionBatch):
-        return {
-            "at_us": micros(row.at),
-            "day": row.day,
-            "customer_key": NOBODY,
-            "as_of_us": None,
-            "route": row.route,
-            "feature_set": NO_FEATURES,
-            "vector": "[]",
-            "answers": _json(row.versions),
-            "prediction_id": row.prediction_id,
-            "moments": None,
-            "context": None,
-            "many": batches.pack(row.table),
-        }
-    return {
-        "at_us": micros(row.at),
-        "day": row.day,
-        "customer_key": row.customer_key,
-        "as_of_us": micros(row.as_of) if row.as_of else None,
-        "route": row.route,
-        "feature_set": sets[row.features],
-        "vector": _json(row.vector),
-        "answers": _json(row.answers),
-        "prediction_id": row.prediction_id,
-        "moments": _json(row.moments),
-        "context": _json(row.context) if row.context else None,
-        "many": None,
-    }
+        return (
+            at_us, row.day, NOBODY, None, row.route, NO_FEATURES, "[]", _json(row.versions),
+            row.prediction_id, None, None, batches.pack(row.table),
+        )  # fmt: skip
+    return (
+        at_us, row.day, row.customer_key, micros(row.as_of) if row.as_of else None, row.route,
+        sets[row.features], _json(row.vector), _json(row.answers), row.prediction_id, _json(row.moments),
+        _json(row.context) if row.context else None, None,
+    )  # fmt: skip
 
 
 def _json(value: Any) -> str:

@@ -37,6 +37,7 @@ from serving.decisions.runs import DecisionRuns
 from serving.edge.documentation import ClosedDocumentationMiddleware
 from serving.edge.headers import ResponseHeadersMiddleware
 from serving.edge.hosts import AllowedHosts, HostMiddleware
+from serving.events.endpoint import EventsEndpoint
 from serving.events.intake import Intake
 from serving.http import problems, services
 from serving.http.body_limit import BodyLimitMiddleware
@@ -100,6 +101,7 @@ def create_app(
     instances = _open_services(scorer, log, watch)
     app = _without_services(_lifespan(instances, log, keys, limits, watcher, tracer))
     services.install(app, instances)
+    app.add_middleware(EventsEndpoint, services=instances)
     app.add_middleware(ScoresEndpoint, services=instances)
     if not open_docs:
         app.add_middleware(ClosedDocumentationMiddleware)
@@ -149,13 +151,9 @@ def _open_services(scorer: Scorer, log: ScoreLog, watch: ChampionWatch) -> Servi
 
 
 def _lifespan(
-    instances: Services,
-    log: ScoreLog,
-    keys: Keys | None,
-    limits: Limits | None,
-    watcher: ChampionWatcher | None,
-    tracer: Tracer | None,
-) -> Lifespan:
+    instances: Services, log: ScoreLog, keys: Keys | None, limits: Limits | None,
+    watcher: ChampionWatcher | None, tracer: Tracer | None,
+) -> Lifespan:  # fmt: skip
     """What an application does from its start to its end."""
 
     @asynccontextmanager

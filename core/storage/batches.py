@@ -36,10 +36,16 @@ class Statement(NamedTuple):
 
 
 class Insert(NamedTuple):
-    """Rows with a value for each column of a table."""
+    """Rows of a table.
+
+    Attributes:
+        rows: a value for each column.
+        columns: the columns; all of the table by default.
+    """
 
     table: sa.Table
     rows: Rows
+    columns: tuple[sa.Column[Any], ...] = ()
 
 
 def fetch(connection: sa.Connection, lookups: Sequence[Lookup]) -> list[Rows]:
@@ -75,8 +81,7 @@ def execute(connection: sa.Connection, changes: Sequence[Insert | Statement], *,
         if isinstance(change, Statement):
             connection.exec_driver_sql(change.text, tuple(change.values))
         else:
-            names, marks = _columns(change.table), ", ".join("?" * len(change.table.columns))
-            text = f"INSERT INTO {change.table.name} ({names}) VALUES ({marks})"
+            text = _insert_values(change.table, change.columns)
             connection.exec_driver_sql(text, [tuple(row) for row in change.rows])
 
 
@@ -90,18 +95,26 @@ def as_statement(lookup: Lookup) -> Statement:
 
 def _insertion(insert: Insert) -> Statement:
     """An insertion as one statement of PostgreSQL, with an array for each column."""
-    return Statement(_insert_arrays(insert.table), [list(part) for part in zip(*insert.rows, strict=True)])
+    arrays = [list(part) for part in zip(*insert.rows, strict=True)]
+    return Statement(_insert_arrays(insert.table, insert.columns), arrays)
 
 
 @cache
-def _insert_arrays(table: sa.Table) -> str:
+def _insert_arrays(table: sa.Table, columns: tuple[sa.Column[Any], ...]) -> str:
     kind: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    arrays = ", ".join(f"?::{column.type.compile(kind)}[]" for column in table.columns)
-    return f"INSERT INTO {table.name} ({_columns(table)}) SELECT * FROM unnest({arrays})"
+    arrays = ", ".join(f"?::{column.type.compile(kind)}[]" for column in columns or table.columns)
+    return f"{_insert_into(table, columns)} SELECT * FROM unnest({arrays})"
 
 
-def _columns(table: sa.Table) -> str:
-    return ", ".join(column.name for column in table.columns)
+@cache
+def _insert_values(table: sa.Table, columns: tuple[sa.Column[Any], ...]) -> str:
+    marks = ", ".join("?" * len(columns or table.columns))
+    return f"{_insert_into(table, columns)} VALUES ({marks})"
+
+
+def _insert_into(table: sa.Table, columns: tuple[sa.Column[Any], ...]) -> str:
+    names = ", ".join(column.name for column in columns or table.columns)
+    return f"INSERT INTO {table.name} ({names})"
 
 
 def _fetch_in_parts(connection: sa.Connection, lookup: Lookup) -> Rows:

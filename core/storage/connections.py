@@ -23,15 +23,6 @@ from core.home import Home
 from core.storage import batches, migrations, ownership, sqlite_file
 from core.storage.batches import Lookup, Rows, Statement
 
-_LOCKS = 0x5041_5452
-# A connection keeps the plans of its statements. One that was made while a table was nearly empty would scan
-# the table for every batch, until PostgreSQL analyzes it a minute later. Without scans, the plan of a table
-# without an index has a cost for which PostgreSQL would compile it.
-_TAKE_TURN = (
-    "SELECT pg_advisory_xact_lock(?, ?),"
-    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
-)
-
 
 class Turn(IntEnum):
     """Which writers wait for each other: those of one kind in PostgreSQL, all in an SQLite file."""
@@ -140,16 +131,21 @@ class Connections:
             if self.file:
                 yield connection, batches.fetch(connection, lookups)
                 return
-            first = [
-                Statement("BEGIN ISOLATION LEVEL READ COMMITTED"),
-                *([] if durable else [Statement("SET LOCAL synchronous_commit = off")]),
-                *([Statement(_TAKE_TURN, (_LOCKS, turn.value))] if turn else []),
-            ]
             from core.storage import postgres  # the engine has imported it
 
+            first = postgres.begin(turn, durable)
             statements = [batches.as_statement(lookup) for lookup in lookups]
             rows = postgres.execute(connection, [*first, *statements])
             yield connection, rows[len(first) :]
+
+    def write_at_once(self, statement: Statement, turn: Turn) -> Rows:
+        """The rows of a statement of PostgreSQL in a durable transaction of its own, in one round trip."""
+        from core.storage import postgres  # the engine has imported it
+
+        options = {"isolation_level": "AUTOCOMMIT"}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            first = postgres.begin(turn, True)
+            return postgres.execute(connection, [*first, statement, Statement("COMMIT")])[len(first)]
 
     @contextmanager
     def replacing(self) -> Iterator[sa.Connection]:

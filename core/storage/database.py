@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
 from core.storage import ownership
-from core.storage.batches import Lookup, Rows
+from core.storage.batches import Lookup, Rows, Statement
 from core.storage.connections import Turn, connections_of
 
 METADATA = sa.MetaData()
@@ -138,6 +138,15 @@ class Database:
             self._connections.open(write=True)
             with self._connections.writing(Turn.EVENTS, True, lookups) as (connection, rows):
                 yield connection, rows
+
+    def write_at_once(self, statement: Statement, turn: Turn) -> Rows:
+        """The rows of a statement of PostgreSQL in a durable transaction of its own; see :meth:`writing`.
+
+        It takes one round trip, while other writers of its turn wait.
+        """
+        with self._translating():
+            self._connections.open(write=True)
+            return self._connections.write_at_once(statement, turn)
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""

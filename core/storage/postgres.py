@@ -36,6 +36,14 @@ _NETWORK = {
 }
 _INTERVAL_SECONDS = 0.1
 _UNUSED_SINCE = "unused_since"
+_LOCKS = 0x5041_5452
+# A connection keeps the plans of its statements. One that was made while a table was nearly empty would scan
+# the table for every batch, until PostgreSQL analyzes it a minute later. Without scans, the plan of a table
+# without an index has a cost for which PostgreSQL would compile it.
+_TAKE_TURN = (
+    "SELECT pg_advisory_xact_lock(?, ?),"
+    " set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
+)
 RV = TypeVar("RV")
 
 
@@ -94,6 +102,20 @@ def connect(url: str, name: str, setting: str) -> psycopg.Connection[Any]:
         StoreUnavailable: the server cannot be reached, or refuses the login.
     """
     return _Connector(name, setting).connect(url, autocommit=True, **_NETWORK)
+
+
+def begin(turn: int, durable: bool) -> list[Statement]:
+    """The statements that begin a transaction.
+
+    Args:
+        turn: a number other than 0 waits for the end of the other transactions with it.
+        durable: whether it survives a power cut once committed.
+    """
+    return [
+        Statement("BEGIN ISOLATION LEVEL READ COMMITTED"),
+        *([] if durable else [Statement("SET LOCAL synchronous_commit = off")]),
+        *([Statement(_TAKE_TURN, (_LOCKS, int(turn)))] if turn else []),
+    ]
 
 
 def execute(connection: sa.Connection, statements: Sequence[Statement]) -> list[Rows]:

@@ -14,6 +14,7 @@ from core.storage import batches
 from core.storage.batches import Insert, Lookup, Statement
 from core.storage.database import Database, insert
 from events import identity
+from events.journal import usual_batch
 from events.journal.batch_owners import BatchOwners, named_ids
 from events.journal.deduplication import JournalEntry, message_digest, new_entries, stored_lookup
 from events.journal.message import Message, Refused
@@ -61,6 +62,8 @@ def append(
     # Before the transaction, for which other processes wait.
     digests = [message_digest(message.message_id) for message in arrived]
     entries = [JournalEntry.of(message) for message in arrived]
+    if database.on_postgres and not refused and usual_batch.store(database, digests, entries, compacted_seq):
+        return Appended(len(entries), 0, 0)
     lookups = [stored_lookup(digests), identity.owners_lookup(list(named_ids(arrived))), Lookup(_NEWEST)]
     with database.writing_after(lookups) as (connection, (stored, owners, numbered)):
         fresh, conflicting = new_entries(connection, dict(stored), digests, entries)

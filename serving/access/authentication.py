@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -214,9 +214,12 @@ Admit = Callable[[Collection[str]], Caller]
 """Called with the write keys of the body, if any; returns the caller, or raises."""
 
 
-def needs_key_or_write_key(scope: Scope) -> Any:
-    """The same if the key may be a write key; the route calls the :data:`Admit` that it gets."""
-    return Security(_KeyOrWriteKey(scope), scopes=[scope])
+def needs_key_or_write_key(scope: Scope) -> Callable[[Request], Awaitable[Admit]]:
+    """The same if the key may be a write key, as a function of the request: for ``Security``, or to call.
+
+    The route calls the :data:`Admit` that it returns.
+    """
+    return _KeyOrWriteKey(scope)
 
 
 def install(app: FastAPI, keys: Keys | None, needed: bool, limits: Limits | None, metrics: Metrics) -> None:

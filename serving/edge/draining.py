@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from serving.edge.connections import LimitedProtocol
+from serving.edge.packets import PacketProtocol
 
 
-class DrainedProtocol(LimitedProtocol):
-    """The limited protocol, which also drains its connection.
+class DrainedProtocol(PacketProtocol):
+    """The protocol of the service, which also drains its connections.
 
     When the service stops, uvicorn closes idle connections at once, which resets a request that is on its
     way. This one answers the next request, with ``Connection: close``, and closes after it; if none comes, it

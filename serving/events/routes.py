@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request, Security
 
 from events import warehouse
 from events.journal import Message, Refused
@@ -18,7 +19,7 @@ from serving.events.body import read_body
 from serving.events.intake import Intake, Overloaded
 from serving.events.schemas import EXAMPLES, Taken, batch_body, event_body
 from serving.http.client_paths import ALIASES
-from serving.http.metrics import MetricsDep
+from serving.http.metrics import Metrics, MetricsDep
 from serving.http.problems import ClientProblem, responses
 from serving.http.services import service
 from serving.scores.dependencies import ScorerDep
@@ -29,7 +30,8 @@ _RETRY_SECONDS = "1"
 router = APIRouter(tags=["events"])
 Endpoint = Callable[..., Awaitable[Taken]]
 IntakeDep = Annotated[Intake, service(Intake)]
-AdmitDep = Annotated[Admit, needs_key_or_write_key(Scope.EVENTS)]
+admission = needs_key_or_write_key(Scope.EVENTS)
+AdmitDep = Annotated[Admit, Security(admission, scopes=[Scope.EVENTS])]
 
 
 def _post(name: str, meaning: str, request_body: dict[str, Any]) -> Callable[[Endpoint], Endpoint]:
@@ -62,17 +64,13 @@ async def batch(
     """
     at = datetime.now(UTC)
 
-    def read(body: dict[str, Any]) -> list[Message | Refused]:
+    def take(body: dict[str, Any]) -> _Queued:
         events, place = _events(body), _place(scorer)
         envelope = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
-        return [translate(_with_envelope(event, envelope), at, place) for event in events]
+        messages = [translate(_with_envelope(event, envelope), at, place) for event in events]
+        return _queue(intake, messages)
 
-    messages = await read_body(request, admit, read)
-    accepted = [message for message in messages if isinstance(message, Message)]
-    refused = [message for message in messages if isinstance(message, Refused)]
-    await _store(intake, metrics, accepted, refused)
-    parts = sum(one.doubt is not None for one in accepted)
-    return Taken(kept=len(accepted), quarantined=len(refused) + parts)
+    return await _stored(await read_body(request, admit, take), metrics)
 
 
 def _single(kind: str) -> Callable[[Endpoint], Endpoint]:
@@ -97,15 +95,16 @@ async def single_event(
     """
     at, kind = datetime.now(UTC), request.scope["route"].name
 
-    def translated(body: dict[str, Any]) -> Message | Refused:
-        return translate(_with_envelope(body, {}) | {"type": kind}, at, _place(scorer))
+    def take(body: dict[str, Any]) -> _Queued:
+        message = translate(_with_envelope(body, {}) | {"type": kind}, at, _place(scorer))
+        return _queue(intake, [message])
 
-    read = await read_body(request, admit, translated)
-    if isinstance(read, Refused):
-        await _store(intake, metrics, [], [read])
-        raise HTTPException(400, f"the event cannot be used and is in the quarantine: {read.reason}")
-    await _store(intake, metrics, [read], [])
-    return Taken(kept=1, quarantined=int(read.doubt is not None))
+    queued = await read_body(request, admit, take)
+    taken = await _stored(queued, metrics)
+    if queued.refused:
+        why = queued.refused[0].reason
+        raise HTTPException(400, f"the event cannot be used and is in the quarantine: {why}")
+    return taken
 
 
 def _events(body: dict[str, Any]) -> list[Any]:
@@ -145,14 +144,30 @@ def _with_envelope(message: Any, envelope: dict[str, Any]) -> Any:
     return {name: value for name, value in (envelope | message).items() if name != "writeKey"}
 
 
-async def _store(
-    intake: IntakeDep, metrics: MetricsDep, messages: list[Message], refused: list[Refused]
-) -> None:
-    if not messages and not refused:
-        return
+class _Queued(NamedTuple):
+    """The messages of a request, and the future that is done once they are stored."""
+
+    accepted: list[Message]
+    refused: list[Refused]
+    stored: Future[None] | None
+
+
+def _queue(intake: Intake, messages: list[Message | Refused]) -> _Queued:
+    """Queue messages to be stored; in the thread that translated them, which saves a switch."""
+    accepted = [message for message in messages if isinstance(message, Message)]
+    refused = [message for message in messages if isinstance(message, Refused)]
     try:
-        await asyncio.wrap_future(intake.store(messages, refused))
+        return _Queued(accepted, refused, intake.store(accepted, refused) if messages else None)
     except Overloaded as full:
         raise HTTPException(503, str(full), {"Retry-After": _RETRY_SECONDS}) from full
-    metrics.events.labels("kept").inc(len(messages))
-    metrics.events.labels("quarantined").inc(len(refused))
+
+
+async def _stored(queued: _Queued, metrics: Metrics) -> Taken:
+    """What became of a request's messages, once they are stored."""
+    accepted, refused, stored = queued
+    if stored is not None:
+        await asyncio.wrap_future(stored)
+        metrics.events.labels("kept").inc(len(accepted))
+        metrics.events.labels("quarantined").inc(len(refused))
+    parts = sum(message.doubt is not None for message in accepted)
+    return Taken(kept=len(accepted), quarantined=len(refused) + parts)

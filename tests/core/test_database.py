@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import shutil
 import signal
 import stat
@@ -15,6 +16,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -327,6 +329,43 @@ def test_processes_that_append_at_once_lose_nothing_and_number_as_they_commit(ho
     assert set(
         Identity(home).keys([f"c{n}" for n in range(7)] + [f"s{n}" for n in range(5)]).values()
     ) == set(range(1, 13))
+
+
+def test_a_server_stores_what_a_file_stores_of_any_batches(postgres_address: str, tmp_path: Path) -> None:
+    """A server stores batches without anything unusual by one statement, and the others in steps."""
+    homes = Home(tmp_path / "file"), Home(tmp_path / "server", postgres_address)
+    rng, usual = random.Random(5), 0
+    for _ in range(60):
+        batch = [any_message(rng) for _ in range(rng.randint(1, 4))]
+        ends = [append(Database(home), batch, compacted_seq=0) for home in homes]
+        assert ends[0] == ends[1]
+        usual += ends[1].new == len(batch)
+    assert usual > 10
+    names = (
+        "journal",
+        "journal_counter",
+        "messages",
+        "message_conflicts",
+        "customer_ids",
+        "customers",
+        "merges",
+    )
+    file, server = ([rows_of(home, METADATA.tables[name]) for name in names] for home in homes)
+    assert file == server
+
+
+def any_message(rng: random.Random) -> Message:
+    """A message of one of ten customers, who use few devices; some repeat an earlier one."""
+    number, customer = rng.randrange(400), f"c{rng.randrange(10)}"
+    joins = f"anonymous:d{rng.randrange(20)}" if rng.random() < 0.3 else None
+    previous = f"c{rng.randrange(10)}" if rng.random() < 0.02 else None
+    rows = {"traits": [[0, 0, 0, "plan", str(number)]]}
+    return Message(f"m{number}", NOON, customer, joins, rows, previous, bytes([number % 7]))
+
+
+def rows_of(home: Home, table: sa.Table) -> list[tuple[Any, ...]]:
+    with Database(home).reading() as connection:
+        return sorted(tuple(row) for row in connection.execute(sa.select(table)))
 
 
 # Connections
