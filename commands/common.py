@@ -62,17 +62,18 @@ def open_registry() -> Registry:
 
 
 def open_engine(home: Home, name: EngineName) -> AbstractContextManager[BuildEngine | None]:
-    """An engine for a build of a home, None for the home's own; Spark is disconnected at the end.
+    """An engine for a build of a home, None for DuckDB; Spark is disconnected at the end.
 
     Raises:
         PatronError: Spark cannot be used.
     """
     from core.errors import PatronError
     from events.warehouse import is_in_warehouse
+    from features.offline.engines import engine_of
     from features.offline.engines.spark import spark_build
 
     if name is EngineName.DUCKDB:
-        return nullcontext(None)
+        return nullcontext(engine_of(home) if is_in_warehouse(home) else None)
     if is_in_warehouse(home):
         raise PatronError("the events of this shop are in its warehouse, which computes; leave --engine out")
     return spark_build(home, spark_cluster())

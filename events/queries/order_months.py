@@ -15,10 +15,8 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from core.calendar import date_of, day_of
-from core.home import Home
-from events import lake
 from events.queries.net_orders import of_persons
-from events.schema import latest
+from events.schema import Events, latest
 
 _KEYS = ("customer_key", "month")
 _MONEY = {"orders": "int64", "gross": "decimal(38, 4)", "refunds": "decimal(38, 4)"}
@@ -41,17 +39,17 @@ class OrderMonths:
     last: int
 
 
-def order_months(home: Home, as_of: datetime, lapsed_after_days: int) -> OrderMonths:
-    """The months of a home up to a moment.
+def order_months(events: Events, as_of: datetime, zone: str, lapsed_after_days: int) -> OrderMonths:
+    """The months of a shop up to a moment.
 
     Args:
+        events: as known at the moment.
+        zone: the shop's time zone.
         lapsed_after_days: the number of days without an order after which a customer has lapsed.
 
     Raises:
-        PatronError: there is no shop, or its lake cannot be read.
+        PatronError: the events cannot be read.
     """
-    zone = home.shop().time_zone
-    events = lake.read(home, lake.backend_of(home, spill=True)).known_at(as_of)
     lines, refunds = (of_persons(latest(t), events) for t in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(
         day=lines.day.min(), amount=lines.amount.sum()

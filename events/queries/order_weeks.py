@@ -7,15 +7,13 @@ Customers who were merged count once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import ibis.expr.types as ir
 
-from core.calendar import date_of, day_of
-from core.home import Home
-from events import lake
+from core.calendar import date_of
 from events.queries.net_orders import of_persons
-from events.schema import latest
+from events.schema import Events, latest
 
 DAYS = 7
 
@@ -37,15 +35,16 @@ class OrderWeek:
     refunds: float
 
 
-def order_weeks(home: Home, as_of: datetime, count: int = 2) -> list[OrderWeek]:
+def order_weeks(events: Events, today: int, count: int = 2) -> list[OrderWeek]:
     """The last ``count`` full weeks, the latest first.
 
+    Args:
+        events: as known today.
+        today: days since 1970-01-01.
+
     Raises:
-        PatronError: there is no shop, or its lake cannot be read.
+        PatronError: the events cannot be read.
     """
-    today = day_of(as_of, home.shop().time_zone)
-    backend = lake.backend_of(home, spill=True)
-    events = lake.read(home, backend).known_at(as_of)
     lines, refunds = (of_persons(latest(table), events) for table in (events.order_lines, events.refunds))
     orders = lines.group_by("customer_key", "order_id").aggregate(
         day=lines.day.min(), amount=lines.amount.sum()
@@ -55,9 +54,8 @@ def order_weeks(home: Home, as_of: datetime, count: int = 2) -> list[OrderWeek]:
         customers=orders.customer_key.nunique(), orders=orders.count(), gross=orders.amount.sum()
     )
     returned = refunds.group_by("week").aggregate(refunds=refunds.amount.sum())
-    by_week = {row["week"]: row for row in backend.to_pyarrow(placed).to_pylist()}
-    back = {row["week"]: float(row["refunds"]) for row in backend.to_pyarrow(returned).to_pylist()}
-    backend.disconnect()
+    by_week = {row["week"]: row for row in placed.to_pyarrow().to_pylist()}
+    back = {row["week"]: float(row["refunds"]) for row in returned.to_pyarrow().to_pylist()}
     weeks = []
     for week in range(count):
         row, last = by_week.get(week, {}), today - 1 - DAYS * week

@@ -8,17 +8,20 @@ texts of reviews, which are read in batches.
 from events.warehouse.backend import ENGINES, SOURCE, backend_of, connect, is_in_warehouse
 from events.warehouse.checks import check
 from events.warehouse.columns import MappingProblem
+from events.warehouse.digests import DIGESTS, digests
 from events.warehouse.mapping import generation, queries_of
 from events.warehouse.single_customer import rows_of_customer
 from events.warehouse.tables import new_customer_ids, read, span
 
 __all__ = [
+    "DIGESTS",
     "ENGINES",
     "SOURCE",
     "MappingProblem",
     "backend_of",
     "check",
     "connect",
+    "digests",
     "generation",
     "is_in_warehouse",
     "new_customer_ids",

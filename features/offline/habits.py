@@ -62,14 +62,15 @@ def folder_of(home: Home) -> Path:
     return home.snapshots / lake.metadata(home).generation
 
 
-def write(home: Home, built: SnapshotSet, whole: bool = False) -> None:
+def write(home: Home, built: SnapshotSet, whole: bool = False, backend: SQLBackend | None = None) -> None:
     """Compute and store both, each in one step, unless a build of the same moment has stored them.
 
     Args:
         whole: do not begin with the files of the last build.
+        backend: reads the events; by default see :func:`events.lake.backend_of`.
     """
     folder, as_of = folder_of(home), built.current
-    backend = lake.backend_of(home, spill=True)
+    backend = backend or lake.backend_of(home, spill=True)
     own_zones = _own_zones(built)
     zones = f"{home.shop().time_zone} {'own' if own_zones is not None else ''}"
     base = _stored_moment([folder / HOURS, folder / CHANNELS], zones)

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from ibis.backends.sql import SQLBackend
 
 from core import files
-from core.calendar import midnight
+from core.calendar import day_of, midnight
 from core.errors import NothingThere
 from core.home import Home
 from events import lake
 from events.queries.order_months import OrderMonths, first_day_of, order_months
 from events.queries.order_weeks import order_weeks
+from events.schema import Events
 from features.groups.segment_rules import LAPSED_AFTER_DAYS
 
 KPIS, COHORTS, WEEKS = "kpis", "cohorts", "weeks"
@@ -48,23 +50,28 @@ class _Months:
         return {"month": name_of(month), "complete": end <= self.as_of}
 
 
-def compute(home: Home, as_of: datetime) -> dict[str, Result]:
+def compute(home: Home, as_of: datetime, backend: SQLBackend | None = None) -> dict[str, Result]:
     """What is known at a moment, by ``KPIS``, ``COHORTS`` and ``WEEKS``.
+
+    Args:
+        backend: reads the events; by default see :func:`events.lake.backend_of`.
 
     Raises:
         PatronError: there is no shop, or its events cannot be read.
     """
-    months = _Months(home, as_of, order_months(home, as_of, LAPSED_AFTER_DAYS))
+    zone = home.shop().time_zone
+    events = lake.read(home, backend or lake.backend_of(home, spill=True)).known_at(as_of)
+    months = _Months(home, as_of, order_months(events, as_of, zone, LAPSED_AFTER_DAYS))
     return {
         KPIS: _kpis(months),
         COHORTS: _cohorts(months),
-        WEEKS: months.about() | {"weeks": _weeks(home, as_of)},
+        WEEKS: months.about() | {"weeks": _weeks(events, day_of(as_of, zone))},
     }
 
 
-def write(home: Home, as_of: datetime) -> None:
+def write(home: Home, as_of: datetime, backend: SQLBackend | None = None) -> None:
     """Compute and store all of them, each in one step."""
-    for name, content in compute(home, as_of).items():
+    for name, content in compute(home, as_of, backend).items():
         files.replace(_file(home, name), json.dumps(content))
 
 
@@ -141,7 +148,7 @@ def _figures(row: Mapping[Hashable, Any], new: int, lapsed: int) -> Result:
     }
 
 
-def _weeks(home: Home, as_of: datetime) -> list[Result]:
+def _weeks(events: Events, today: int) -> list[Result]:
     """The last seven full days and the seven before, the latest first."""
     return [
         {
@@ -151,7 +158,7 @@ def _weeks(home: Home, as_of: datetime) -> list[Result]:
             "orders": week.orders,
             "net": round(week.gross - week.refunds, 2),
         }
-        for week in order_weeks(home, as_of)
+        for week in order_weeks(events, today)
     ]
 
 

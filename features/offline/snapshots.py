@@ -30,9 +30,9 @@ from features.groups.definition_cache import definition
 from features.offline import boundaries, current, habits, kpis, populations, segment_overview
 from features.offline.engines import BuildEngine, engine_of
 from features.offline.engines.groups import GroupBuild
-from features.offline.increments import bases
+from features.offline.increments import bases, row_digests
 from features.offline.increments.advance import Advance
-from features.offline.increments.increment import between
+from features.offline.increments.increment import NOBODY, between
 from features.offline.snapshot_set import FILE_TIME, SnapshotSet, snapshot_path
 from features.text import opinions
 
@@ -116,9 +116,11 @@ def build(
     as_ofs = sorted({*(months if monthly else populations.month_before(months, now)), now})
     groups = groups_of(home)
     engine = engine or engine_of(home)
-    base = bases.Base(None, "all customers")
-    if not is_in_warehouse(home):  # whose rows may change without a new time of arrival
-        base = bases.choose(home, groups, folders_of(home), as_ofs)
+    before = current.built_at(home, generation.name)
+    session = engine.backend if is_in_warehouse(home) else None  # which copies the events once
+    if session is not None:
+        row_digests.write(home, session, [t for t in as_ofs[-2:] if before is None or t > before])
+    base = bases.choose(home, groups, folders_of(home), as_ofs)
     folders = store(home, as_ofs, progress, engine, base.moment)
     for old in home.snapshots.iterdir():
         if old != generation:
@@ -129,14 +131,13 @@ def build(
     ]
     built = SnapshotSet(folders, tuple(complete), now, base.sentence)
     segment_overview.write(home, built)
-    kpis.write(home, now)
-    habits.write(home, built, whole=base.moment is None)
-    retained |= {
-        before for before in [current.built_at(home, generation.name)] if before
-    }  # may still be read
+    kpis.write(home, now, session)
+    habits.write(home, built, session is not None or base.moment is None, session)
+    retained |= {moment for moment in [before] if moment}  # may still be read
     paths = {group.name: snapshot_path(folders, group, now) for group in groups}
     current.write_pointer(generation, now, paths, home.shop().time_zone)
     _drop_others(folders, retained)
+    row_digests.drop_others(home, now)
     return built
 
 
@@ -188,7 +189,8 @@ def store(
         for i, chunk in enumerate(chunks):
             progress(f"features as of {chunk[0]:%Y-%m-%d}", i / len(chunks) / 2)
             if base is not None and chunk is last:
-                advance = Advance(build, between(build, base, last[0], resources), resources)
+                rewritten = row_digests.changed(home, base, last[0]) if is_in_warehouse(home) else NOBODY
+                advance = Advance(build, between(build, base, last[0], resources, rewritten), resources)
                 advance.write(reading=False)
             build.compute(chunk, reading=False)
         # Boundaries are computed from these; the groups that need boundaries come last.

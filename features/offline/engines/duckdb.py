@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,6 +27,15 @@ class DuckDbBuild:
 
     def __init__(self, home: Home) -> None:
         self.backend = duckdb_engine.connect(home.path, duckdb_engine.MAX_MEMORY)
+
+    @property
+    def local(self) -> DuckDbBuild:
+        """Itself."""
+        return self
+
+    def fetched(self, rows: ir.Table) -> ir.Table:
+        """The rows."""
+        return rows
 
     def with_opinions(self, events: Events, reader: opinions.TextReader) -> Events:
         """The event tables with the opinions in the texts of activities."""

@@ -71,6 +71,13 @@ class BuildEngine(Protocol):
     def executors(self) -> Executors | None:
         """The executors of Spark; None if this process computes."""
 
+    @property
+    def local(self) -> BuildEngine:
+        """The engine that reads snapshots where they are: itself, but for a warehouse DuckDB."""
+
+    def fetched(self, rows: ir.Table) -> ir.Table:
+        """Rows that this engine computes, for an expression of ``local``."""
+
     def with_opinions(self, events: Events, reader: TextReader) -> Events:
         """The event tables with the opinions in the texts of activities."""
 

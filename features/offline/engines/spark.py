@@ -18,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,6 +46,15 @@ class SparkBuild:
 
     def __init__(self, executors: Executors, resources: ExitStack) -> None:
         self.backend, self.executors, self._resources = executors.backend, executors, resources
+
+    @property
+    def local(self) -> SparkBuild:
+        """Itself."""
+        return self
+
+    def fetched(self, rows: ir.Table) -> ir.Table:
+        """The rows."""
+        return rows
 
     def with_opinions(self, events: Events, reader: opinions.TextReader) -> Events:
         """The event tables with the opinions in the texts of activities, which the executors read."""

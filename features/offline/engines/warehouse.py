@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +20,7 @@ from core import files
 from core.home import Home
 from events import lake
 from events.schema import OPINIONS, Events
+from features.offline.engines.duckdb import DuckDbBuild
 from features.offline.engines.engine import CUSTOMERS_PER_ROW_GROUP, GroupSnapshots, SnapshotFile, stamped
 from features.text import opinions
 
@@ -31,6 +34,16 @@ class WarehouseBuild:
 
     def __init__(self, home: Home) -> None:
         self.backend: Any = lake.backend_of(home)
+        self._home = home
+
+    @cached_property
+    def local(self) -> DuckDbBuild:
+        """DuckDB, in this process."""
+        return DuckDbBuild(self._home)
+
+    def fetched(self, rows: ir.Table) -> ir.Table:
+        """The rows in memory."""
+        return ibis.memtable(self.backend.to_pyarrow(rows))
 
     def with_opinions(self, events: Events, reader: opinions.TextReader) -> Events:
         """The event tables with the opinions in the texts of activities, which are read in batches."""

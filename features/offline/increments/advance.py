@@ -21,7 +21,7 @@ import pyarrow as pa
 from events.schema import Events
 from features.ageing import ageing
 from features.group import KEYS, Feature, FeatureGroup
-from features.offline.engines import GroupSnapshots, SnapshotFile
+from features.offline.engines import BuildEngine, GroupSnapshots, SnapshotFile
 from features.offline.engines.groups import GroupBuild, tables_of_moments
 from features.offline.increments.increment import Increment, Keys
 
@@ -79,7 +79,7 @@ class Advance:
         Args:
             reading: the groups that read features of others, which are stored; else the others.
         """
-        self.build.engine.write([*self._snapshots(reading)])
+        self._engine.local.write([*self._snapshots(reading)])
 
     def _snapshots(self, reading: bool) -> Iterator[GroupSnapshots]:
         for group in self.build.groups:
@@ -101,11 +101,11 @@ class Advance:
         affected = _table(self.increment.affected([group]))
         population = self._cached(everyone.semi_join(affected, "customer_key"))
         events = replace(self._recent, boundaries=self.build.events.boundaries)
-        result = self._carried(group, parts.known, affected)
-        result = result.union(group.compute(events, population, parts.known, prepared))
+        computed = group.compute(events, population, parts.known, prepared)
+        result = self._carried(group, parts.known, affected).union(self._engine.fetched(computed))
         if parts.everyone:
             values = group.compute(self.build.events, everyone, parts.everyone, prepared)
-            result = result.inner_join(values, KEYS)
+            result = result.inner_join(self._engine.fetched(values), KEYS)
         for feature in parts.derived:
             result = group.with_derived(result, feature)
         return result.select(*KEYS, *group.features)
@@ -114,13 +114,22 @@ class Advance:
         """The values of the other customers, with the new moment and ages."""
         rates, days = ageing(group).rates, self.increment.days
         path = self.build.path(group, self.increment.base)
-        rows = self.build.engine.backend.read_parquet([path]).drop("as_of")
-        rows = rows.anti_join(affected, "customer_key").inner_join(self.increment.everyone, "customer_key")
+        rows = self._engine.local.backend.read_parquet([path]).drop("as_of")
+        rows = rows.anti_join(affected, "customer_key").inner_join(self._everyone_there, "customer_key")
         # Only a feature that ages is a number.
         values = {
             f: rows[f.name] + rate * days if (rate := rates[f.name]) else rows[f.name] for f in features
         }
         return rows.select(*KEYS, **{f.name: value.cast(f.dtype) for f, value in values.items()})
+
+    @property
+    def _engine(self) -> BuildEngine:
+        return self.build.engine
+
+    @cached_property
+    def _everyone_there(self) -> ir.Table:
+        """All customers where the snapshots are read."""
+        return self._engine.fetched(self.increment.everyone)
 
     @cached_property
     def _recent(self) -> Events:
@@ -129,7 +138,7 @@ class Advance:
         tables = {
             name: self._cached(table.semi_join(affected, "customer_key")) for name, table in events.items()
         }
-        return self.build.engine.with_opinions(replace(events, **tables), self.build.reader)
+        return self._engine.with_opinions(replace(events, **tables), self.build.reader)
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return self.resources.enter_context(table.cache())

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from core.home import Home
 from events import lake
+from events.warehouse import is_in_warehouse
 from features.group import FeatureGroup
 from features.offline import current
+from features.offline.increments import row_digests
 from features.offline.snapshot_set import snapshot_path
 
 MAX_AGE = timedelta(days=7)  # the longer, the more customers change
@@ -47,6 +49,8 @@ def choose(
     moment = max((t for t in (last, *as_ofs) if t < as_ofs[-1]), default=None)
     if moment is None or as_ofs[-1] - moment > MAX_AGE:
         return _whole(f"the last build is not of the last {MAX_AGE.days} days")
+    if is_in_warehouse(home) and not row_digests.stored(home, moment):  # its rows may change at any time
+        return _whole("no digests of the warehouse's rows are there")
     other = [g.name for g in groups if moment == last and not snapshot_path(folders, g, last).exists()]
     if len(other) == len(groups):
         return _whole("the definitions of all groups have changed")

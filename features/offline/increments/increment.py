@@ -25,6 +25,7 @@ LATE = timedelta(hours=1)
 CHANGED = "changed"
 
 Keys = NDArray[np.int64]
+NOBODY: Keys = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Increment:
         days: the days of the shop between them.
         everyone: the customers known at ``as_of``, as a population.
         keys: their keys, in ascending order.
-        changed: the keys of customers who are new, or of whom an event became visible or was replaced.
+        changed: the keys of customers who are new, or of whom an event became visible, was replaced or was
+            rewritten.
         left: by event table and age in days, the keys of customers of whom an event passed that age.
     """
 
@@ -57,15 +59,18 @@ class Increment:
         return np.intersect1d(np.concatenate(parts), self.keys)
 
 
-def between(build: GroupBuild, base: datetime, as_of: datetime, resources: ExitStack) -> Increment:
+def between(
+    build: GroupBuild, base: datetime, as_of: datetime, resources: ExitStack, rewritten: Keys = NOBODY
+) -> Increment:
     """What happened between two moments; each event table is read once.
 
     Args:
         resources: closes the population at its end.
+        rewritten: the keys of customers of whom events differ from those that the build of ``base`` read.
     """
     first, days = day_of(base, build.zone), day_of(as_of, build.zone) - day_of(base, build.zone)
     everyone = resources.enter_context(populations.everyone(build.events, as_of, build.zone).cache())
-    keys_changed: list[Keys] = [np.empty(0, np.int64)]
+    keys_changed = [rewritten]
     left: dict[tuple[str, int], Keys] = {}
     for name, table in build.events.items():
         ages = {age for group in build.groups for age in ageing(group).windows.get(name, ())}

@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from backup import create, restore
 from benchmarks.engines import differing
 from benchmarks.harness.postgres import PostgresServer
+from benchmarks.warehouse.company import Warehouse, copy_events, home_of
 from core.declarations.own_features import SqlFeature
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
@@ -35,25 +36,27 @@ from events import lake
 from events.identity import Identity
 from events.lake import shops
 from events.queries.timeline import Timeline
-from events.schema import SCHEMAS
 from events.warehouse import SOURCE, queries_of
 from features.catalogue.store import Store
 from features.groups import purchases, trait_values
 from features.groups.own_sql import own_group
 from features.live.consent_statements import of_everybody
 from features.live.consents import Consents
-from features.offline import build, populations
+from features.offline import build, populations, snapshots
 from features.offline.snapshot_set import SnapshotSet
 from models.questions import MODELS, OPTIONAL
 from models.questions.outcomes import KEYS, labels_of
-from tests.features.offline.warehouses import Warehouse, copy_events, warehouse_of
+from tests.features.offline.warehouses import WAREHOUSES, warehouse_of
+from training.customers.sample import CustomerSample
 
 pytestmark = pytest.mark.slow
+ONE = "purchases-*/*.parquet"
+"""The snapshots of one group."""
 ON_POSTGRES = pytest.mark.parametrize("company", ["postgres"], indirect=True)
 ON_CLICKHOUSE = pytest.mark.parametrize("company", ["clickhouse"], indirect=True)
 
 
-@pytest.fixture(scope="module", params=["postgres", "clickhouse"])
+@pytest.fixture(scope="module", params=WAREHOUSES)
 def company(request: pytest.FixtureRequest, postgres: PostgresServer, shop: Home) -> Iterator[Warehouse]:
     """A company's warehouse with the events of the simulated shop."""
     with warehouse_of(request.param, postgres) as warehouse:
@@ -64,15 +67,7 @@ def company(request: pytest.FixtureRequest, postgres: PostgresServer, shop: Home
 @pytest.fixture(scope="module")
 def home(company: Warehouse, shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home whose lake is the company's database, with the clock of the simulated shop."""
-    made = Home(tmp_path_factory.mktemp("warehouse") / "home", warehouse=company.address)
-    settings = shop.shop()
-    shops.begin_live(made, settings.time_zone, settings.currency, SOURCE)
-    made.write_shop(replace(settings, source=SOURCE))
-    shutil.copy(shop.text_classifier, made.text_classifier)
-    made.warehouse_queries.mkdir()
-    for name in SCHEMAS:
-        (made.warehouse_queries / f"{name}.sql").write_text(f"SELECT * FROM {name} -- of the company\n")
-    return made
+    return home_of(company, shop, tmp_path_factory.mktemp("warehouse") / "home")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +90,8 @@ def built_there(interrupted: set[Path], home: Home) -> SnapshotSet:
 
 
 def snapshot_files(home: Home) -> set[Path]:
-    paths = (path for path in folder(home).rglob("*.parquet") if path.name != "consents.parquet")
+    others = {folder(home) / "consents.parquet", *(folder(home) / "digests").glob("*")}
+    paths = {*folder(home).rglob("*.parquet")} - others
     return {path.relative_to(folder(home)) for path in paths}
 
 
@@ -161,6 +157,25 @@ def test_labels_are_those_of_duckdb(built_there: SnapshotSet, home: Home, shop: 
     assert theirs["label"].nunique() > 1 or name in OPTIONAL
 
 
+def test_a_sample_has_the_customers_and_totals_of_duckdb(
+    built_there: SnapshotSet, built: SnapshotSet, home: Home, shop: Home
+) -> None:
+    now, month = built.current, built_there.as_ofs[0]
+    drawn, totals = [], []
+    for each, snapshot_set in ((home, built_there), (shop, built)):
+        sample, backend = CustomerSample(0.5, snapshot_set), lake.backend_of(each)
+        everyone = populations.everyone(lake.read(each, backend), now, each.shop().time_zone)
+        drawn.append(sorted(backend.to_pyarrow(sample.of_population(everyone).customer_key).to_pylist()))
+        for name, cap in (("churn", np.inf), ("clv", 100.0), ("propensity", np.inf)):
+            windows = {month: month, now: now - timedelta(days=60)}
+            result = sample.totals_of_everyone(each, MODELS[name], 30, windows, now, cap)
+            totals.append([(total.customers, total.outcome) for total in result.values()])
+    assert drawn[0] == drawn[1]
+    assert 200 < len(drawn[0]) < 400
+    assert np.all(np.array(totals) > 0)
+    np.testing.assert_allclose(totals[:3], totals[3:], rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     "convert", [trait_values.flag, trait_values.number, trait_values.text, trait_values.day]
 )
@@ -203,10 +218,10 @@ def test_a_build_of_orders_only_is_killed_and_goes_on(home: Home, tmp_path: Path
     kill_a_build(orders)
     backend = lake.backend_of(orders)
     customers = backend.to_pyarrow(lake.read(orders, backend).order_lines.customer_key.nunique()).as_py()
-    left = {path: path.stat().st_mtime_ns for path in orders.snapshots.rglob("20*.parquet")}
+    left = {path: path.stat().st_mtime_ns for path in orders.snapshots.rglob(ONE)}
     built = build.build(orders, monthly=False)
     assert left
-    assert left.items() <= {p: p.stat().st_mtime_ns for p in orders.snapshots.rglob("20*.parquet")}.items()
+    assert left.items() <= {path: path.stat().st_mtime_ns for path in orders.snapshots.rglob(ONE)}.items()
     assert len(built.table(purchases, built.current)) == customers > 0
 
 
@@ -214,7 +229,7 @@ def kill_a_build(home: Home) -> None:
     """Begin a build in a process, which ends by SIGKILL once it has stored a snapshot."""
     variables = os.environ | {"PATRON_HOME": str(home.path), "PATRON_WAREHOUSE": str(home.warehouse)}
     process = subprocess.Popen([sys.executable, "-m", "patron", "build", "--no-monthly"], env=variables)
-    while process.poll() is None and not any(home.snapshots.rglob("20*.parquet")):
+    while process.poll() is None and not any(home.snapshots.rglob(ONE)):
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -283,27 +298,40 @@ def test_a_restored_home_reads_the_same_warehouse(
     assert Identity(restored).table().equals(Identity(home).table())
 
 
-def test_the_next_build_reads_what_is_new(
+def test_the_next_build_begins_with_the_last_one(
     built_there: SnapshotSet,
     home: Home,
     company: Warehouse,
     copy_into: Callable[[Home, Path], Home],
     tmp_path: Path,
 ) -> None:
-    """A new customer orders an hour after the build."""
+    """A day later: an order of a new customer, a late order, and an order that the company deleted."""
     home = replace(copy_into(home, tmp_path / "home"), warehouse=company.address)
     before, customers = snapshot_files(home), len(Identity(home).table())
-    placed = built_there.current + timedelta(hours=1)
-    moment = f"'{placed:%Y-%m-%d %H:%M:%S}+00:00'"
-    company.execute(
-        'INSERT INTO order_lines (customer_id, "timestamp", received_at, order_id, quantity, amount)'
-        f" VALUES ('somebody new', {moment}, {moment}, 'N1', 1, 99.5)"
-    )
-    home.write_shop(replace(home.shop(), clock=Clock(placed + timedelta(hours=1))))
+    identity, until = Identity(home), built_there.current + timedelta(days=1)
+    late, deleted = identity.ids([1, 2]).values()
+    for customer, days in (("somebody new", 0.5), (late, 40)):
+        placed, arrived = (f"'{t:%Y-%m-%d %H:%M:%S}+00:00'" for t in (until - timedelta(days=days), until))
+        company.execute(
+            'INSERT INTO order_lines (customer_id, "timestamp", received_at, order_id, quantity, amount)'
+            f" VALUES ('{customer}', {placed}, {arrived}, 'N{days}', 1, 99.5)"
+        )
+    company.execute(f"DELETE FROM order_lines WHERE customer_id = '{deleted}'")
+    home.write_shop(replace(home.shop(), clock=Clock(until + timedelta(hours=1))))
     later = build.build(home, monthly=False)
-    key = Identity(home).keys(["somebody new"])["somebody new"]
+    assert later.computed.startswith("only what has changed since")
+    key = identity.keys(["somebody new"])["somebody new"]
     assert key == customers + 1
-    row = later.everyone(later.current).loc[key]
-    assert (row["orders_total"], row["spend_total"]) == (1, 99.5)
+    everyone = later.everyone(later.current)
+    assert tuple(everyone.loc[key, ["orders_total", "spend_total"]]) == (1, 99.5)
+    assert everyone.loc[2, "orders_total"] == 0
     # The month before, and the former present, which may still be read, stay as they are.
     assert before <= snapshot_files(home)
+    step = {
+        group: path.rename(tmp_path / f"{group}.parquet") for group, path in later.current_files().items()
+    }
+    snapshots.store(home, [later.current])
+    for group, path in later.current_files().items():
+        whole, advanced = (pq.read_table(file, partitioning=None) for file in (path, step[group]))
+        assert whole.schema.equals(advanced.schema)
+        assert not differing(whole, advanced), group
