@@ -24,6 +24,7 @@ from events.journal import Message
 from events.lake import versions
 from events.schema import Events
 from events.taxonomy import OWN_CONTACTS
+from events.warehouse import is_in_warehouse
 from records.decisions import DecisionLog
 from records.results.reading import read_sendings
 
@@ -54,11 +55,13 @@ def write_contact_events(
 ) -> int:
     """Write the events of contacts that are not in the lake yet, or not any more; returns how many are new.
 
+    Nothing is written into a warehouse, whose own events say what was sent.
+
     Args:
         events: as known now. person: the key that a merged customer has now.
     """
     channels = [name for name, channel in actions.channels.items() if channel.contacts_as_events]
-    if not channels:
+    if not channels or is_in_warehouse(home):
         return 0
     written = _written(events)
     wanted = _wanted(log, channels, named_decisions(events), now)

@@ -2,6 +2,7 @@
 
 - Distinct values are counted exactly, and the length and the case of a text are those of its characters.
 - A number that becomes an integer or a decimal is rounded; ClickHouse cuts decimals off.
+- Equal values have the same rank.
 - Decimals divide as floating-point numbers, and their product has all of its decimals.
 - SQL of a home's own features is DuckDB's, and is translated.
 """
@@ -25,6 +26,13 @@ class _ClickHouseWarehouseCompiler(ClickHouseCompiler):  # type: ignore[misc]  #
         ops.StringLength: "lengthUTF8",
         ops.Uppercase: "upperUTF8",
     }
+
+    @staticmethod
+    def _minimize_spec(op: ops.WindowFunction, spec: Any) -> Any:
+        """No frame for a rank, whose ties ClickHouse would tell apart in a frame of rows."""
+        if isinstance(op.func, ops.RankBase):
+            return None
+        return ClickHouseCompiler._minimize_spec(op, spec)
 
     def visit_Divide(self, _op: ops.Divide, *, left: Any, right: Any) -> Any:  # noqa: N802
         return self.f.divide(self.cast(left, dt.float64), self.cast(right, dt.float64))

@@ -1,4 +1,4 @@
-"""A trained shop whose lake is a real PostgreSQL: decisions, plans and timelines stay the same."""
+"""A trained shop whose lake is a real PostgreSQL or ClickHouse: what it says and does stays the same."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.harness.postgres import PostgresServer
+from benchmarks.warehouse.company import copy_events, write_queries
 from core.home import Home
 from core.shop import Clock
 from decisions.catalogue.actions import EXAMPLE
+from events import lake
 from events.identity import Identity
-from events.lake import versions
-from events.schema import SCHEMAS
+from events.lake import shops, versions
 from events.warehouse import SOURCE
 from features.offline import build
-from tests.features.offline.warehouses import copy_events, warehouse_of
+from models.registry.registry import Registry
+from tests.features.offline.warehouses import WAREHOUSES, warehouse_of
 
 pytestmark = pytest.mark.slow
 Ask = Callable[..., httpx.Response]
@@ -31,31 +33,33 @@ Ask = Callable[..., httpx.Response]
 
 @pytest.fixture(scope="module")
 def own(
-    trained_shop: Home, copy_into: Callable[[Home, Path], Home], tmp_path_factory: pytest.TempPathFactory
+    ranked_shop: Home, copy_into: Callable[[Home, Path], Home], tmp_path_factory: pytest.TempPathFactory
 ) -> Home:
     """The shop with a lake of its own."""
-    home = copy_into(trained_shop, tmp_path_factory.mktemp("own") / "home")
+    home = copy_into(ranked_shop, tmp_path_factory.mktemp("own") / "home")
     shutil.copy(EXAMPLE, home.actions)
     return home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=WAREHOUSES)
 def home(
+    request: pytest.FixtureRequest,
     own: Home,
     postgres: PostgresServer,
     copy_into: Callable[[Home, Path], Home],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Home]:
     """The same shop, whose events are in a company's database instead."""
-    with warehouse_of("postgres", postgres) as company:
+    with warehouse_of(request.param, postgres) as company:
         copy_events(own, company)
         made = copy_into(own, tmp_path_factory.mktemp("warehouse") / "home")
         made = replace(made, warehouse=company.address)
         made.write_shop(replace(made.shop(), source=SOURCE))
         versions.amend(made, {"source": SOURCE})
-        made.warehouse_queries.mkdir()
-        for name in SCHEMAS:
-            (made.warehouse_queries / f"{name}.sql").write_text(f"SELECT * FROM {name}\n")
+        write_queries(made)
+        shops.update_from_warehouse(made, lake.backend_of(made))
+        snapshots = [each.snapshots / lake.metadata(each).generation for each in (own, made)]
+        (made.snapshots / snapshots[0].name).rename(snapshots[1])  # whose values are compared elsewhere
         build.build(made, monthly=False)
         yield made
 
@@ -105,6 +109,23 @@ def test_a_timeline_without_its_warehouse_is_one_sentence(
     assert response.status_code == 503
     assert "PATRON_WAREHOUSE is right" in response.json()["detail"]
     assert decided["chosen"]
+
+
+@pytest.mark.parametrize("name", ["propensity", "products"])
+def test_a_training_is_that_of_an_own_lake(
+    name: str,
+    home: Home,
+    copy_home: Callable[[Home], Home],
+    run_patron: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first version was trained on files, the second in the warehouse."""
+    monkeypatch.setenv("PATRON_WAREHOUSE", str(home.warehouse))
+    copy = copy_home(home)
+    _, _, error = run_patron(copy, "train", name)
+    assert error == ""
+    first, second = sorted(Registry(copy).versions(name), key=lambda version: int(version.version))
+    assert second.metrics == pytest.approx(first.metrics)
 
 
 def _decided(ask: Ask, customer: str) -> dict[str, Any]:
