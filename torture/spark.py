@@ -45,6 +45,7 @@ from torture.spark_cluster import (
 
 SCORES, INCREMENT = "scores", "increment"  # of what is killed
 PARTS = "part-*.parquet"  # of a score job
+SNAPSHOTS = "*Z.parquet"  # their names are moments
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def main() -> None:
 def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
     """A build that finishes although an executor is killed."""
     with cluster(folder) as (address, processes), building(home, address, folder) as build:
-        wait_for_a_file(home.snapshots, "*.parquet", build)
+        wait_for_a_file(home.snapshots, SNAPSHOTS, build)
         os.kill(executors(processes[-1])[0], signal.SIGKILL)
         code = build.wait(BUILD_S)
         expect(code == 0, f"the build without an executor ended with {code}")
@@ -84,7 +85,7 @@ def kill_an_executor(home: Home, _expected: Home, folder: Path) -> None:
 def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
     """A build that ends with an error, and the next one, which continues."""
     with cluster(folder) as (address, processes), building(home, address, folder) as build:
-        wait_for_a_file(home.snapshots, "*.parquet", build)
+        wait_for_a_file(home.snapshots, SNAPSHOTS, build)
         kill(processes)
         code = build.wait(BUILD_S)
     message = (folder / "build.log").read_text().strip()
@@ -96,7 +97,7 @@ def kill_the_cluster(home: Home, expected: Home, folder: Path) -> None:
 def kill_the_build(home: Home, expected: Home, folder: Path) -> None:
     """A build that is killed, and the next one, which continues."""
     with cluster(folder) as (address, _), building(home, address, folder) as build:
-        wait_for_a_file(home.snapshots, "*.parquet", build)
+        wait_for_a_file(home.snapshots, SNAPSHOTS, build)
         build.kill()
     expect(not list(home.snapshots.rglob("current.json")), "the killed build looks whole")
     print("the build was killed")
@@ -113,12 +114,13 @@ def kill_the_increment(made: Home, folder: Path) -> None:
     snapshots.build(home, monthly=False)
     home.write_shop(replace(home.shop(), clock=Clock(today)))
     shutil.copytree(home.path, expected.path)
-    snapshots.store(expected, [today])  # the whole history
+    snapshots.store(expected, [today])  # of the whole history
+    snapshots.build(expected, monthly=False)  # the rest
     base = bases.choose(home, groups_of(home), snapshots.folders_of(home), [today])
     expect(base.moment == yesterday, f"the build computes {base.sentence}")
-    known = [*home.snapshots.rglob("*.parquet")]
+    known = [*home.snapshots.rglob(SNAPSHOTS)]
     with cluster(folder) as (address, _), building(home, address, folder) as build:
-        wait_for_a_file(home.snapshots, "*.parquet", build, known)
+        wait_for_a_file(home.snapshots, SNAPSHOTS, build, known)
         build.kill()
     print("a build after a day was killed")
     continue_build(home, expected, folder)
@@ -148,7 +150,7 @@ def kill_the_scores(folder: Path) -> None:
 
 def continue_build(home: Home, expected: Home, folder: Path) -> None:
     """Build again; the snapshots that are stored must be whole, and are not computed again."""
-    stored = {path: path.stat().st_mtime_ns for path in home.snapshots.rglob("*.parquet")}
+    stored = {path: path.stat().st_mtime_ns for path in home.snapshots.rglob(SNAPSHOTS)}
     for path in stored:
         whole = pq.read_metadata(expected.snapshots / path.relative_to(home.snapshots)).num_rows
         expect(pq.read_metadata(path).num_rows == whole, f"{path} is not whole")
