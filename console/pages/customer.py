@@ -39,6 +39,7 @@ def load(visit: Visit) -> Content:
             "scores": _scores(visit, customer.portrait),
             "actions": _actions(visit, customer.key),
             "events": [_event(visit.words, event) for event in customer.events],
+            "problem": customer.problem,
         },
         {"facts": _facts(visit, customer.portrait)},
         str(customer.key),

@@ -8,11 +8,13 @@ from typing import Any
 from console.page import ConsolePage, Content, Kind, PageTable, Row, TableColumn, Visit
 from console.personal import imports
 from core.errors import PatronError, StoreUnavailable
+from core.home import Home
 from core.settings import FeatureSettings
 from core.storage.database import Database
 from events import journal, lake
 from events.segment import quarantine
 from events.segment.retention import MEGABYTE, QuarantineLimits, size
+from events.warehouse import is_in_warehouse
 from features.offline.current import built_at
 from serving.access.scopes import Scope
 from serving.operations import checks, deliveries, doctor
@@ -51,7 +53,7 @@ def load(visit: Visit) -> Content:
             "readings": record.get("readings", ()),
             "warnings": imports.warnings(visit, record),
             "built_at": built_at(visit.home, metadata.generation),
-            "live": visit.home.shop().live,
+            "arrival": _arrival(visit.home),
             "received": journal.last(database),
             "last_received": journal.last_received(database),
             "stale": visit.services[Scorer].freshness.reason,
@@ -74,6 +76,13 @@ def load(visit: Visit) -> Content:
 
 
 PAGE = ConsolePage("data", "/data", Scope.OPERATIONS, load, jobs=("scores", "decisions", "release", "plan"))
+
+
+def _arrival(home: Home) -> str:
+    """The name of the message on where events come from, while none has been received."""
+    if is_in_warehouse(home):
+        return "data.in_warehouse"
+    return "data.live" if home.shop().live else "data.not_live"
 
 
 def _unavailable(scorer: Scorer) -> str | None:

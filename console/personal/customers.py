@@ -9,6 +9,7 @@ from fastapi import HTTPException
 
 from console.page import Visit
 from console.personal.portraits import mask_event, mask_portrait
+from core.errors import PatronError
 from events.queries.timeline import Timeline
 from features.groups import features_of
 from records.decisions import DecisionLog
@@ -34,11 +35,13 @@ class ShownCustomer:
         key: the customer's number in the shop.
         portrait: ``customer_id`` is how the page names the customer.
         events: the newest ones, newest first.
+        problem: why the events cannot be read; None if they were.
     """
 
     key: int
     portrait: Portrait
     events: Sequence[TimelineEvent]
+    problem: str | None
 
 
 def read_customer(visit: Visit, key: str, events: int) -> ShownCustomer:
@@ -54,12 +57,15 @@ def read_customer(visit: Visit, key: str, events: int) -> ShownCustomer:
     number, customer_id = id_of(visit, key)
     query = PortraitQuery(language=language)
     portrait = api.customer(customer_id, query, scorer, visit.services[Metrics], log)
-    newest = TimelineQuery(limit=events)
-    timeline = api.timeline(customer_id, newest, scorer, visit.services[Timeline], log).events
+    newest, problem = TimelineQuery(limit=events), None
+    try:
+        timeline = api.timeline(customer_id, newest, scorer, visit.services[Timeline], log).events
+    except PatronError as error:  # such as a warehouse that does not answer, without which all else is known
+        timeline, problem = [], str(error)
     if not visit.is_masked:
-        return ShownCustomer(number, portrait, timeline)
+        return ShownCustomer(number, portrait, timeline, problem)
     masked = mask_portrait(portrait, number, language, features_of(visit.home))
-    return ShownCustomer(number, masked, [mask_event(event) for event in timeline])
+    return ShownCustomer(number, masked, [mask_event(event) for event in timeline], problem)
 
 
 def next_best_actions(visit: Visit, key: int) -> NextBestActions:

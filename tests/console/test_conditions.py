@@ -10,7 +10,7 @@ import re
 import time
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,14 @@ from benchmarks.harness.servers import HOST, free_port
 from console.navigation import PAGES
 from console.words.messages import LANGUAGES, catalogue
 from core.home import Home
+from core.shop import Clock
 from core.storage.database import Database
 from decisions.catalogue import saved_audiences
+from events import lake
 from events.identity import Identity
-from events.lake import shops
+from events.lake import shops, versions
+from events.warehouse import SOURCE
+from features import consent_events
 from records.decisions import DecisionLog
 from records.job import SERVICE, Job
 from records.jobs import JobStore
@@ -54,6 +58,9 @@ DATABASE = (
     " right"
 )
 ONLINE = "{text_store} cannot be read ({raw_why}); see that Redis runs there, then run `patron build`"
+WAREHOUSE = (
+    "the database {code_name} cannot be used: {raw_why}; see that the server runs and {code_setting} is right"
+)
 MLFLOW = "MLflow at {code_place} cannot be reached; see that it runs and PATRON_MLFLOW_URI is right"
 NOT_BUILT = "no features were built in {code_path}; run `patron build`"
 NO_SEGMENTS = "there are no segments in {code_path}; run `patron build`"
@@ -77,7 +84,7 @@ MESSAGES: Mapping[str, Mapping[str, str | Missing]] = {
     "customers": {"empty": NO_SEGMENTS, "one": UNTRAINED, "mlflow": MLFLOW, **SCORES},
     "customer": {
         "empty": Missing("customer.unknown", 404), "one": UNTRAINED, "online": Missing(ONLINE),
-        "mlflow": MLFLOW,
+        "mlflow": MLFLOW, "warehouse": WAREHOUSE,
     },
     "segments": {
         "empty": NO_SEGMENTS,
@@ -103,7 +110,10 @@ MESSAGES: Mapping[str, Mapping[str, str | Missing]] = {
         "mlflow": Missing(MLFLOW),
     },
     "monitoring": {"empty": UNTRAINED, "one": UNTRAINED, "mlflow": MLFLOW},
-    "data": {"empty": "data.not_built", "online": ONLINE, **SCORES, **RUNS, **PLAN},
+    "data": {
+        "empty": "data.not_built", "online": ONLINE, "warehouse": "source.warehouse",
+        **SCORES, **RUNS, **PLAN,
+    },
     "features": {"empty": UNTRAINED, "one": UNTRAINED, "mlflow": MLFLOW},
     "feature": {"empty": UNTRAINED, "one": UNTRAINED, "mlflow": MLFLOW},
     "access": {"empty": "access.no_accounts", "one": "access.no_accounts"},
@@ -166,6 +176,17 @@ def test_pages_without_the_database(
         check(local, "database")
     finally:
         proxy.close()
+
+
+@pytest.mark.filterwarnings("ignore:fetch_record_batch")  # of DuckDB, which stands in for the warehouse
+def test_pages_without_the_warehouse(
+    complete: Home, copy_home: Callable[[Home], Home], open_local: Callable[[Home], Any]
+) -> None:
+    home = replace(copy_home(complete), warehouse=f"postgresql://{HOST}:{free_port()}/shop")
+    consent_events.write(home, lake.connect())  # as the last build of a warehouse does
+    home.write_shop(replace(home.shop(), source=SOURCE, clock=Clock()))
+    versions.amend(home, {"source": SOURCE})
+    check(open_local(home), "warehouse")
 
 
 @pytest.mark.parametrize(
