@@ -54,6 +54,7 @@ bench-full: install-dev             ## the longer ones: files, levels, events, s
 	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.build --full
 	$(BIN)/python -m benchmarks.engines
+	$(BIN)/python -m benchmarks.warehouse
 
 torture: install-dev                ## ill-formed requests; lost stores; kill -9 at random moments, on SQLite and on PostgreSQL: hours
 	$(BIN)/python -m torture.fuzz

@@ -138,10 +138,15 @@ def check(expected: Home, actual: Home) -> int:
              for home in (expected, actual)]  # fmt: skip
     if names[0] != names[1] or not names[0]:
         raise PatronError("the engines wrote different files")
-    return sum(_compare(expected.snapshots / name, actual.snapshots / name) for name in names[0])
+    return sum(compared_columns(expected.snapshots / name, actual.snapshots / name) for name in names[0])
 
 
-def _compare(expected: Path, actual: Path) -> int:
+def compared_columns(expected: Path, actual: Path) -> int:
+    """The number of columns of two files, whose values are equal.
+
+    Raises:
+        PatronError: they differ.
+    """
     left, right = (_read(path) for path in (expected, actual))
     if not left.schema.equals(right.schema) or differing(left, right):
         raise PatronError(f"{expected.parent.name}: other values of {', '.join(differing(left, right))}")
