@@ -62,6 +62,7 @@ torture: install-dev                ## ill-formed requests; lost stores; kill -9
 	$(BIN)/python -m torture.stores
 	$(BIN)/python -m torture.spark
 	$(BIN)/python -m torture.spark_storage
+	$(BIN)/python -m torture.clouds
 	$(BIN)/python -m torture.corrections
 	$(BIN)/python -m torture.corrections --refunds
 	$(BIN)/python -m torture.corrections --files
@@ -80,3 +81,6 @@ lock: install-dev                   ## resolve pyproject.toml anew: names, versi
 	    --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	for name in snowflake bigquery; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links torture/emulators/$$name.in \
+	    -o torture/emulators/$$name.lock; done

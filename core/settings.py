@@ -27,7 +27,8 @@ class FeatureSettings(BaseSettings):
     warehouse: str | None = Field(
         None,
         description="the warehouse that has the events of a shop of `patron init --warehouse`,"
-        " `postgresql://user:password@host:port/name` or `clickhouse://user:password@host:port/name`",
+        " `postgresql://user:password@host:port/name`, `clickhouse://user:password@host:port/name`,"
+        " `snowflake://user:password@account/database/schema?warehouse=name` or `bigquery://project/dataset`",
         json_schema_extra={"unit": "URL", "default": "none"},
     )
     online_store: str | None = Field(

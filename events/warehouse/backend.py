@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SETTING = "PATRON_WAREHOUSE"
 SOURCE = "warehouse"
 """The source of a shop whose events are in a warehouse."""
-ENGINES = ("postgres", "clickhouse")
+ENGINES = ("postgres", "clickhouse", "snowflake", "bigquery")
 """Ibis' names of the engines of warehouses."""
 
 
@@ -69,7 +69,10 @@ def connect(url: str | None) -> WarehouseSession:
         raise PatronError(f"{SETTING} is no URL; use postgresql://user:password@host:port/name") from error
     kind = parsed.get_backend_name()
     if kind not in _OPENERS:
-        raise PatronError(f"{SETTING} names a {kind} database; Patron connects to PostgreSQL and ClickHouse")
+        raise PatronError(
+            f"{SETTING} names a {kind} database; Patron connects to PostgreSQL, ClickHouse, Snowflake and"
+            " BigQuery"
+        )
     return _OPENERS[kind](parsed)
 
 
@@ -100,10 +103,43 @@ def _open_clickhouse(url: sa.URL) -> WarehouseSession:
     )  # fmt: skip
 
 
+def _open_snowflake(url: sa.URL) -> WarehouseSession:
+    _require("snowflake.connector", "Snowflake", "snowflake")
+    from core.storage.warehouses import snowflake_backend
+
+    if unknown := sorted(url.query.keys() - _SNOWFLAKE_PARAMETERS):
+        known = ", ".join(sorted(_SNOWFLAKE_PARAMETERS))
+        raise PatronError(f"{SETTING} has a parameter {unknown[0]}, which is unknown; use {known}")
+    database, _, schema = (url.database or "").partition("/")
+    login = {
+        "account": url.host, "user": url.username, "password": url.password, "database": database,
+        "schema": schema, **url.query,
+    }  # fmt: skip
+    label = f"{url.host or url.query.get('connection_name', 'of Snowflake')}/{url.database or ''}"
+    return snowflake_backend.connect(label, SETTING, **{name: text for name, text in login.items() if text})
+
+
+def _open_bigquery(url: sa.URL) -> WarehouseSession:
+    _require("google.cloud.bigquery", "BigQuery", "bigquery")
+    from core.storage.warehouses import bigquery_backend
+
+    return bigquery_backend.connect(
+        f"{url.host or 'of BigQuery'}/{url.database or ''}", SETTING, project=url.host, dataset=url.database,
+        location=str(url.query["location"]) if "location" in url.query else None,
+    )  # fmt: skip
+
+
+_SNOWFLAKE_PARAMETERS = {
+    "authenticator", "connection_name", "host", "port", "private_key_file", "protocol", "role",
+    "token_file_path", "warehouse",
+}  # fmt: skip
+"""What a URL of Snowflake may have in its query, as Snowflake's client names it."""
 _OPENERS: Mapping[str, Callable[[sa.URL], WarehouseSession]] = {
     "postgresql": _open_postgres,
     "postgres": _open_postgres,
     "clickhouse": _open_clickhouse,
+    "snowflake": _open_snowflake,
+    "bigquery": _open_bigquery,
 }
 
 
@@ -114,7 +150,11 @@ def _label(url: sa.URL, port: int) -> str:
 
 def _require(package: str, name: str, extra: str) -> None:
     """Raise an error unless a package is installed."""
-    if find_spec(package) is None:
+    try:
+        is_installed = find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package around it
+        is_installed = False
+    if not is_installed:
         raise PatronError(
             f"the client of {name} is not installed; install Patron's extra `{extra}` in this environment"
         )

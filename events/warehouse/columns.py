@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.errors import PatronError
-from core.storage import sql
 from events.schema import MONEY
 from events.warehouse.local_time import MOMENT
 from events.warehouse.mapping import TABLES, SourceColumn
@@ -21,6 +20,7 @@ class TypeNames:
         decimals: exact numbers with decimals; integers are exact too.
         in_utc: an expression that reads the column ``{}`` as a moment in UTC.
         exact: an expression that makes an exact amount of the column ``{}``.
+        quote: the mark around a name.
     """
 
     moments: tuple[str, ...]
@@ -31,6 +31,7 @@ class TypeNames:
     booleans: tuple[str, ...]
     in_utc: str
     exact: str
+    quote: str = '"'
 
     def suited(self, dtype: str) -> tuple[str, ...] | None:
         """The types that suit a column; None if all do."""
@@ -63,6 +64,27 @@ _NAMES = {
         booleans=("Bool", "UInt8"),
         in_utc="{}",
         exact="toDecimal64({}, 4)",
+    ),
+    "snowflake": TypeNames(
+        moments=("TIMESTAMP_TZ", "TIMESTAMP_LTZ"),
+        without_zone=("TIMESTAMP_NTZ",),
+        integers=("INTEGER",),
+        decimals=("NUMBER",),
+        floats=("FLOAT",),
+        booleans=("BOOLEAN",),
+        in_utc="CAST({} AS TIMESTAMP_TZ)",  # by the time zone of the session
+        exact="CAST({} AS NUMBER(18, 4))",
+    ),
+    "bigquery": TypeNames(
+        moments=("TIMESTAMP",),
+        without_zone=("DATETIME",),
+        integers=("INT64",),
+        decimals=("NUMERIC", "BIGNUMERIC"),
+        floats=("FLOAT64",),
+        booleans=("BOOL",),
+        in_utc="TIMESTAMP({}, 'UTC')",
+        exact="ROUND(CAST({} AS NUMERIC), 4)",
+        quote="`",
     ),
 }
 """By Ibis' name of the warehouse."""
@@ -120,7 +142,7 @@ def _missing(table: str, column: SourceColumn) -> str:
 
 def _wrong_type(name: str, column: SourceColumn, present: str, names: TypeNames) -> str | None:
     """What is wrong with a type, and what to do; None if it suffices."""
-    quoted, suited = sql.name(name), names.suited(column.dtype)
+    quoted, suited = f"{names.quote}{name}{names.quote}", names.suited(column.dtype)
     if column.dtype == MOMENT and present in names.without_zone:
         return (
             f"has no time zone; if it is in UTC, select {names.in_utc.format(quoted)} AS {quoted}, else name"

@@ -16,6 +16,8 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.postgres import PostgresCompiler
 
+from core.storage.warehouses.first_struct import FirstStruct
+
 _TRY = {  # Ibis' types to which texts are converted if they can be
     "float64": "double precision",
     "int32": "integer",
@@ -38,7 +40,7 @@ TRY_FUNCTIONS = tuple(
 """The functions that a session needs."""
 
 
-class _WarehouseCompiler(PostgresCompiler):  # type: ignore[misc]  # Ibis has no types
+class _WarehouseCompiler(FirstStruct, PostgresCompiler):  # type: ignore[misc]  # Ibis has no types
     def visit_RegexSearch(self, _op: ops.RegexSearch, *, arg: Any, pattern: Any) -> Any:  # noqa: N802
         return sge.RegexpLike(this=arg, expression=pattern)  # the operator ~ of every version
 
@@ -72,16 +74,6 @@ class _WarehouseCompiler(PostgresCompiler):  # type: ignore[misc]  # Ibis has no
     def visit_StructField(self, op: ops.StructField, *, arg: Any, field: str) -> Any:  # noqa: N802
         text = self.f.jsonb_extract_path_text(arg, sge.convert(field))
         return _collate(text, "C") if op.dtype.is_string() else self.cast(text, op.dtype)
-
-    def visit_Min(self, op: ops.Min, *, arg: Any, where: Any) -> Any:  # noqa: N802
-        if not op.arg.dtype.is_struct():
-            return super().visit_Min(op, arg=arg, where=where)
-        return self._first(arg, where, desc=False)
-
-    def visit_Max(self, op: ops.Max, *, arg: Any, where: Any) -> Any:  # noqa: N802
-        if not op.arg.dtype.is_struct():
-            return super().visit_Max(op, arg=arg, where=where)
-        return self._first(arg, where, desc=True)
 
     def _first(self, struct: Any, where: Any, *, desc: bool) -> Any:
         """The struct whose fields come first in order."""

@@ -6,7 +6,7 @@ All that a session creates is temporary and ends with it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
 
     def source(self, query: str, schema: ibis.Schema) -> ir.Table:
         """The rows of a query, with the types of a schema; columns that it does not name are not read."""
-        typed = f"SELECT {self._casts(schema)} FROM ({query}\n) AS source"
+        typed = f"SELECT {self._casts(schema, self._written_names(query))} FROM ({query}\n) AS source"
         rows: ir.Table = ops.SQLQueryResult(typed, schema, self).to_expr()
         return rows
 
@@ -133,9 +133,21 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
         query = self.compile(medians.suited(table, self.name, self.approximate))
         return f"SELECT {self._casts(table.schema())} FROM ({query}) AS result"
 
-    def _casts(self, schema: ibis.Schema) -> str:
-        columns = ((sql.name(name), dtype) for name, dtype in schema.items())
-        return ", ".join(f"{self._cast(column, dtype)} AS {column}" for column, dtype in columns)
+    def _casts(self, schema: ibis.Schema, written: Mapping[str, str] | None = None) -> str:
+        """The columns with their types; ``written`` has the names of those that the query names otherwise."""
+        names = written or {}
+        return ", ".join(
+            f"{self._cast(self._quoted(names.get(name, name)), dtype)} AS {self._quoted(name)}"
+            for name, dtype in schema.items()
+        )
+
+    def _written_names(self, _query: str) -> Mapping[str, str]:
+        """How a query writes the names of its columns, by those of :meth:`types_of`, if it does otherwise."""
+        return {}
+
+    def _quoted(self, name: str) -> str:
+        """A quoted identifier."""
+        return sql.name(name)
 
     def _run_pre_execute_hooks(self, expr: ir.Expr) -> None:
         for table in expr.op().find(ops.DatabaseTable):

@@ -149,6 +149,37 @@ def test_an_error_quotes_no_value(session: WarehouseSession, home: Home) -> None
 
 
 @pytest.mark.parametrize(
+    ("engine", "column", "present", "sentence"),
+    [
+        (
+            "snowflake",
+            "timestamp",
+            "TIMESTAMP_NTZ",
+            'has no time zone; if it is in UTC, select CAST("timestamp" AS TIMESTAMP_TZ) AS "timestamp"',
+        ),
+        ("snowflake", "quantity", "NUMBER", "has the type NUMBER; select it as INTEGER"),
+        (
+            "bigquery",
+            "timestamp",
+            "DATETIME",
+            "has no time zone; if it is in UTC, select TIMESTAMP(`timestamp`, 'UTC') AS `timestamp`",
+        ),
+        ("bigquery", "amount", "FLOAT64", "is a floating-point number (FLOAT64), which is not exact"),
+    ],
+)
+def test_types_of_snowflake_and_bigquery(engine: str, column: str, present: str, sentence: str) -> None:
+    moment, integer, decimal, text = {
+        "snowflake": ("TIMESTAMP_LTZ", "INTEGER", "NUMBER", "TEXT"),
+        "bigquery": ("TIMESTAMP", "INT64", "BIGNUMERIC", "STRING"),
+    }[engine]
+    right = {"customer_id": text, "timestamp": moment, "received_at": moment}
+    right |= {"quantity": integer, "amount": decimal}
+    assert not column_problems("order_lines", right, engine)
+    (problem,) = column_problems("order_lines", right | {column: present}, engine)
+    assert problem.text.startswith(f"order_lines.{column} {sentence}")
+
+
+@pytest.mark.parametrize(
     ("column", "present", "sentence"),
     [
         ("timestamp", "Date", "has the type Date; select it as DateTime64"),
@@ -182,7 +213,7 @@ def test_types_of_clickhouse(column: str, present: str, sentence: str) -> None:
         ("postgresql://me:secret@127.0.0.1/db?with=all", "PATRON_WAREHOUSE is no URL"),
         (
             "mysql://me:secret@account/db",
-            "names a mysql database; Patron connects to PostgreSQL and ClickHouse",
+            "names a mysql database; Patron connects to PostgreSQL, ClickHouse, Snowflake and BigQuery",
         ),
         ("clickhouse://me:secret@127.0.0.1:1/db", "does not answer; see that the server runs"),
         ("postgresql://me:secret@127.0.0.1:1/db", "see that the server runs and PATRON_WAREHOUSE is right"),
@@ -195,12 +226,20 @@ def test_addresses_that_lead_nowhere(url: str | None, message: str, tmp_path: Pa
     assert isinstance(caught.value, StoreUnavailable) == (url is not None and ":1/" in url)
 
 
-def test_the_client_of_clickhouse_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "clickhouse_connect", None)
+@pytest.mark.parametrize(
+    ("module", "name", "url"),
+    [
+        ("clickhouse_connect", "ClickHouse", "clickhouse://me@127.0.0.1/db"),
+        ("snowflake.connector", "Snowflake", "snowflake://me@account/db"),
+        ("google.cloud.bigquery", "BigQuery", "bigquery://project/dataset"),
+    ],
+)
+def test_a_client_is_an_extra(module: str, name: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
-        PatronError, match="the client of ClickHouse is not installed; install Patron's extra"
+        PatronError, match=f"the client of {name} is not installed; install Patron's extra `{name.lower()}`"
     ):
-        connect("clickhouse://me@127.0.0.1/db")
+        connect(url)
 
 
 def test_the_command_lists_problems_and_ends_with_code_3(

@@ -130,3 +130,213 @@ FROM (
   ) AS `t15`
     ON `t5`.`customer_key` = `t15`.`customer_key` AND `t5`.`as_of` = `t15`.`as_of`
 ) AS `t16`;
+
+SELECT
+  CASE
+    WHEN LOWER(TRIM(`t0`.`text`, ' \t\n\r\v\f')) IN (
+      'true',
+      'yes',
+      'y',
+      't',
+      '1',
+      'on',
+      'ja',
+      'j',
+      'oui',
+      'o',
+      'si',
+      'sí',
+      's',
+      'sim',
+      'tak',
+      'ano',
+      'да',
+      '是',
+      '是的',
+      '有',
+      '真',
+      'はい',
+      '예',
+      '네'
+    )
+    THEN TRUE
+    WHEN LOWER(TRIM(`t0`.`text`, ' \t\n\r\v\f')) IN (
+      'false',
+      'no',
+      'n',
+      'f',
+      '0',
+      'off',
+      'nein',
+      'nee',
+      'non',
+      'nej',
+      'nei',
+      'não',
+      'nao',
+      'nie',
+      'ne',
+      'нет',
+      '否',
+      '不',
+      '不是',
+      '无',
+      '假',
+      'いいえ',
+      '아니요'
+    )
+    THEN FALSE
+    ELSE NULL
+  END AS `flag`,
+  SAFE_CAST(IF(
+    REGEXP_CONTAINS(
+      TRIM(`t0`.`text`, ' \t\n\r\v\f'),
+      '^[+-]?([0-9]{1,30}(\\.[0-9]{0,30})?|\\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?$'
+    ),
+    TRIM(`t0`.`text`, ' \t\n\r\v\f'),
+    NULL
+  ) AS FLOAT64) AS `number`,
+  COALESCE(
+    DATE_DIFF(
+      SAFE_CAST(regexp_extract(TRIM(`t0`.`text`, ' \t\n\r\v\f'), '^([0-9]{4}-[0-9]{2}-[0-9]{2})') AS DATE),
+      DATE(1970, 1, 1),
+      DAY
+    ),
+    CAST(FLOOR(
+      ieee_divide(
+        SAFE_CAST(IF(
+          REGEXP_CONTAINS(TRIM(`t0`.`text`, ' \t\n\r\v\f'), '^[0-9]{9,10}(\\.[0-9]+)?$'),
+          TRIM(`t0`.`text`, ' \t\n\r\v\f'),
+          NULL
+        ) AS FLOAT64),
+        86400
+      )
+    ) AS INT64),
+    CAST(FLOOR(
+      ieee_divide(
+        SAFE_CAST(IF(
+          REGEXP_CONTAINS(TRIM(`t0`.`text`, ' \t\n\r\v\f'), '^[0-9]{12,13}$'),
+          TRIM(`t0`.`text`, ' \t\n\r\v\f'),
+          NULL
+        ) AS FLOAT64),
+        86400000
+      )
+    ) AS INT64)
+  ) AS `day`,
+  ROUND(
+    SAFE_CAST(IF(
+      PARSE_JSON(`t0`.`text`, wide_number_mode => 'round')['rating'] IS NULL,
+      NULL,
+      TO_JSON_STRING(PARSE_JSON(`t0`.`text`, wide_number_mode => 'round')['rating'])
+    ) AS NUMERIC),
+    4
+  ) AS `rating`,
+  SAFE.PARSE_JSON(`t0`.`text`, wide_number_mode => 'round') IS NULL AS `json`,
+  CAST(FLOOR(`t0`.`number`) + CASE
+    WHEN (
+      `t0`.`number` - FLOOR(`t0`.`number`)
+    ) > 0.5
+    OR (
+      (
+        `t0`.`number` - FLOOR(`t0`.`number`)
+      ) = 0.5
+      AND (
+        FLOOR(FLOOR(`t0`.`number`) * 0.5) * 2
+      ) <> FLOOR(`t0`.`number`)
+    )
+    THEN 1
+    ELSE 0
+  END AS INT64) AS `whole`,
+  ROUND(CAST(`t0`.`number` AS NUMERIC), 4) AS `exact`,
+  ieee_divide(`t0`.`count`, 3) AS `share`,
+  CAST(FLOOR(ieee_divide(`t0`.`count`, 3)) AS INT64) AS `units`,
+  COALESCE(GREATEST(`t0`.`count`, 3), `t0`.`count`, 3) AS `later`,
+  CAST(CAST(`t0`.`is_so` AS INT64) AS FLOAT64) AS `one`
+FROM `rows` AS `t0`;
+
+SELECT
+  *
+FROM (
+  SELECT
+    `t5`.`customer_key`,
+    `t5`.`as_of`,
+    `t10`.`favourite_category`
+  FROM (
+    SELECT
+      `t0`.`customer_key`,
+      `t0`.`as_of`
+    FROM `population` AS `t0`
+  ) AS `t5`
+  LEFT OUTER JOIN (
+    SELECT
+      `t8`.`customer_key`,
+      `t8`.`as_of`,
+      ARRAY_AGG(
+        IF(
+          `t8`.`spend` > 0,
+          STRUCT(-(
+            `t8`.`spend`
+          ) AS `spend`, `t8`.`category` AS `category`),
+          NULL
+        ) ORDER BY `t8`.`spend` > 0 DESC, -(
+          `t8`.`spend`
+        ) ASC, `t8`.`category` ASC
+        LIMIT 1
+      )[safe_offset(0)].`category` AS `favourite_category`
+    FROM (
+      SELECT
+        `t7`.`customer_key`,
+        `t7`.`as_of`,
+        `t7`.`category`,
+        MAX(`t7`.`days_ago`) AS `days_ago`,
+        SUM(`t7`.`amount`) AS `spend`,
+        COALESCE(SUM(IF(`t7`.`days_ago` <= 90, `t7`.`amount`, NULL)), 0) AS `spend_90d`
+      FROM (
+        SELECT
+          `t6`.`customer_key`,
+          `t6`.`as_of`,
+          `t6`.`as_of_day`,
+          `t6`.`timestamp`,
+          `t6`.`received_at`,
+          `t6`.`day`,
+          `t6`.`order_id`,
+          `t6`.`product_id`,
+          `t6`.`category`,
+          `t6`.`quantity`,
+          `t6`.`amount`,
+          `t6`.`discount`,
+          `t6`.`as_of_day` - `t6`.`day` AS `days_ago`
+        FROM (
+          SELECT
+            `t2`.`customer_key`,
+            `t2`.`as_of`,
+            `t2`.`as_of_day`,
+            `t3`.`timestamp`,
+            `t3`.`received_at`,
+            `t3`.`day`,
+            `t3`.`order_id`,
+            `t3`.`product_id`,
+            `t3`.`category`,
+            `t3`.`quantity`,
+            `t3`.`amount`,
+            `t3`.`discount`
+          FROM `population` AS `t2`
+          INNER JOIN `order_lines` AS `t3`
+            ON `t2`.`customer_key` = `t3`.`customer_key`
+        ) AS `t6`
+        WHERE
+          `t6`.`timestamp` < `t6`.`as_of`
+          AND `t6`.`received_at` <= `t6`.`as_of`
+          AND `t6`.`category` IS NOT NULL
+      ) AS `t7`
+      GROUP BY
+        1,
+        2,
+        3
+    ) AS `t8`
+    GROUP BY
+      1,
+      2
+  ) AS `t10`
+    ON `t5`.`customer_key` = `t10`.`customer_key` AND `t5`.`as_of` = `t10`.`as_of`
+) AS `t11`;
