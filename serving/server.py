@@ -28,6 +28,7 @@ from models.registry.registry_state import SHARED
 from serving import systemd
 from serving.access import authentication
 from serving.access.keys import Keys
+from serving.edge.balance import shared_counts
 from serving.edge.connections import allow_open_files
 from serving.edge.draining import DrainedProtocol
 from serving.refresher_child import running_refresher
@@ -91,7 +92,9 @@ def worker(open_app: OpenApp) -> FastAPI:
     home, settings, logged = FeatureSettings().open_home(), ServingSettings(), False
     while True:
         try:
-            return _open(home, settings, open_app)
+            app = _open(home, settings, open_app)
+            shared_counts()  # from now on the others leave connections to this one
+            return app
         except StoreUnavailable as error:  # the others serve meanwhile; a failure would end them, too
             if not logged:
                 _log.error("a worker waits to start: %s", error)

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from serving.edge import balance
 from serving.http import metrics
 
 START_SECONDS = 120.0  # that a worker may take until it answers requests
@@ -101,6 +102,7 @@ class NotifyingSupervisor(Multiprocess):
 
     def _remove_gauges(self, process: Process) -> None:
         mark_process_dead(process.pid, str(self._folder))  # type: ignore[no-untyped-call]
+        balance.forget(self._folder, process.pid)
 
     def _close_child_ends(self) -> None:
         # Without a copy of a worker's end of the pipe the supervisor notices its death at once. With one it

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from serving.edge.packets import PacketProtocol
+from serving.edge.balance import BalancedProtocol
 
 
-class DrainedProtocol(PacketProtocol):
+class DrainedProtocol(BalancedProtocol):
     """The protocol of the service, which also drains its connections.
 
     When the service stops, uvicorn closes idle connections at once, which resets a request that is on its

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,7 +19,8 @@ from benchmarks.harness import servers
 from core.home import Home
 from records import ScoreLog
 from serving.app import create_app
-from serving.edge import connections
+from serving.edge import balance, connections
+from serving.edge.balance import ConnectionCounts
 from serving.edge.connections import MAX_HEADER_BYTES
 from serving.scores.scorer import open_scorer
 from serving.server import serving_config
@@ -77,6 +79,12 @@ def answer(client: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return result
+
+
+def response_to(client: socket.socket) -> bytes:
+    """A response of which the head and the body arrive together."""
+    client.sendall(GET + b"\r\n")
+    return client.recv(65536)
 
 
 def problem(text: bytes, status: int, words: str) -> None:
@@ -249,3 +257,29 @@ def test_pipelined_and_kept_connections_are_answered(service: Service) -> None:
             response = client.post("/v1/scores", content=iter([body[:5], body[5:]]), headers=headers)
             assert response.status_code == 200
             assert "server" not in response.headers
+
+
+def test_a_worker_with_more_connections_than_another_closes_new_ones_after_a_response(
+    service: Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    until: Callable[[Callable[[], bool]], None],
+) -> None:
+    until(lambda: service.open == 0)
+    counts = ConnectionCounts(tmp_path)
+    monkeypatch.setattr(balance, "shared_counts", lambda: counts)
+    other = tmp_path / "connections-1"
+    other.write_bytes((0).to_bytes(4, "little"))
+    with service.connect() as first, service.connect() as second:
+        assert b"connection: close" not in response_to(first)
+        assert b"connection: close" in response_to(second)
+        assert second.recv(1) == b""
+        until(lambda: service.open == 1)
+        other.write_bytes((1).to_bytes(4, "little"))
+        with service.connect() as third:
+            assert b"connection: close" not in response_to(third)
+            assert b"connection: close" not in response_to(first)
+        until(lambda: service.open == 1)
+    until(lambda: service.open == 0)
+    balance.forget(tmp_path, 1)
+    assert not counts.exceeded_by(100)
