@@ -3,7 +3,8 @@
 ``ours`` is a whole job: the list of customers, online rows from a file, three models' scores,
 percentiles and refusals, the log's columns, and a Parquet file with ids. ``limit`` is ``Booster.predict``
 of the same three models' trees, with as many threads, on a prepared matrix. Both score the same
-customers: those of a simulated shop, repeated many times.
+customers: those of a simulated shop, repeated many times. ``monitor`` is `patron monitor` of these jobs,
+of which the last one of the day counts.
 
     python -m benchmarks.bulk [--customers N] [--rounds N] [--home FOLDER]
 """
@@ -56,10 +57,11 @@ def main() -> None:
         _note(f"multiplying its customers to {arguments.customers:,}")
         multiply(home, arguments.customers)
         measured = measure(home, Path(folder, "scores.parquet"), arguments.rounds)
+        _note("comparing the scored customers with those of the training")
+        monitored = homes.measured("monitor", home.path, ["monitor"], permitted=(0, homes.DRIFTED))
     rate = {side: arguments.customers / medians["seconds"] for side, medians in measured.items()}
-    report.publish(
-        "bulk", {"bulk": report.Result(rate["ours"], "customers/s", None, rate["limit"], "higher")}
-    )
+    bulk = report.Result(rate["ours"], "customers/s", None, rate["limit"], "higher")
+    report.publish("bulk", {"bulk": bulk, **monitored})
 
 
 def multiply(home: Home, customers: int) -> None:

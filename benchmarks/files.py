@@ -9,12 +9,9 @@ XlsxWriter, which the tests need too.
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +19,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import homes
 from benchmarks.harness.report import Result, publish
 from events.files.imports import inspect_file
 
@@ -120,9 +118,14 @@ def read_all() -> dict[str, Result]:
         with open(book, "w", encoding="utf-8") as written:
             written.writelines(",".join(row) + "\n" for row in order_book(ORDERS))
         _write_sheet(sheet)
-        return _import("500,000 orders of CSV", folder / "a", book, how) | _import(
-            "100,000 rows of .xlsx", folder / "b", sheet, how
-        )
+        return {
+            name: result
+            for measure, home, file in (
+                ("500,000 orders of CSV", folder / "a", book),
+                ("100,000 rows of .xlsx", folder / "b", sheet),
+            )
+            for name, result in homes.measured(measure, home, ["import", str(file), "--as", str(how)]).items()
+        }
 
 
 def order_book(orders: int) -> Iterator[tuple[str, ...]]:
@@ -142,27 +145,6 @@ def _write_sheet(path: Path) -> None:
         page = book.add_worksheet("Orders")
         for index, row in enumerate(order_book(SHEET_ROWS)):
             page.write_row(index, 0, row if index == 0 else (*row[:4], float(row[4])))
-
-
-def _import(measure: str, home: Path, file: Path, how: Path) -> dict[str, Result]:
-    """Import a file by ``patron import``.
-
-    Raises:
-        RuntimeError: the command failed.
-    """
-    words = [sys.executable, "-m", "patron", "import", str(file), "--as", str(how)]
-    start = time.perf_counter()
-    process = subprocess.Popen(words, env=os.environ | {"PATRON_HOME": str(home)}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"patron import ended with exit code {process.returncode}")
-    return {
-        measure: Result(seconds, "s"),
-        f"{measure}: processor": Result(usage.ru_utime + usage.ru_stime, "s"),
-        f"{measure}: memory": Result(usage.ru_maxrss / 1024**2, "GB"),
-    }
 
 
 if __name__ == "__main__":

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from commands.common import AsJson, Exit, open_home, print_result, progress_bar
+from commands.common import (
+    AsJson,
+    EngineName,
+    Exit,
+    open_home,
+    print_result,
+    progress_bar,
+    spark_cluster,
+)
 from commands.models import Model, model_names
 from core.errors import PatronError
 
@@ -114,16 +123,24 @@ def doctor(as_json: AsJson = False) -> None:
 def monitor(
     model: Model = "all",
     days: Annotated[int, typer.Option(min=1, help="How many days of scores to compare.")] = 30,
+    engine: Annotated[
+        EngineName, typer.Option(help="What counts the predictions; Spark at PATRON_SPARK_MASTER.")
+    ] = EngineName.DUCKDB,
     as_json: AsJson = False,
 ) -> None:
     """Compare recent scores and features with those on which each champion was accepted."""
+    from features.offline.engines.executors import connected_executors
     from models.registry.registry import Registry
     from monitoring import run
 
     home = open_home()
     home.shop()
-    with progress_bar(as_json) as progress:
-        watched, absent = run.monitor(home, model_names(model), days, Registry(home), progress)
+    with ExitStack() as resources:
+        progress, backend = resources.enter_context(progress_bar(as_json)), None
+        if engine is EngineName.SPARK:
+            executors = connected_executors(home, spark_cluster(), "it counted predictions")
+            backend = resources.enter_context(executors).backend
+        watched, absent = run.monitor(home, model_names(model), days, Registry(home), progress, backend)
     drifted = any(w.report.verdict == "drifted" for w in watched)
     done = {
         "reports": [

@@ -38,8 +38,8 @@ class FeatureSettings(BaseSettings):
     )
     spark_master: str = Field(
         "local[*,4]",
-        description="where `patron build` and `patron score` compute with `--engine spark`: a cluster, such"
-        " as `spark://host:7077`, or this machine with all cores and four attempts per task",
+        description="where `patron build`, `patron score` and `patron monitor` compute with `--engine spark`:"
+        " a cluster, such as `spark://host:7077`, or this machine with all cores and four attempts per task",
         json_schema_extra={"unit": "address"},
     )
     spark_storage: str | None = Field(

@@ -7,15 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
+import ibis
+import ibis.expr.types as ir
 
+from models.measures.bin_counts import DAYS, count_bins
 from models.measures.drift import ColumnDrift, compare
 from monitoring.levels import LevelReport
+from records import Logged
+from records.batches import DAY, KEY
 
 MIN_CUSTOMERS = 200  # with fewer, the noise of a ten-bin PSI alone approaches its threshold
 MAX_NAMED = 5
-IDS = ("day", "customer_key", "customer_id", "as_of")
+IDS = (DAY, KEY)
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class DriftReport:
 
 
 def check(
+    backend: Any,
     model: str,
     reference: Mapping[str, Any],
-    vectors: pd.DataFrame,
-    answers: int,
+    logged: Logged,
     since: datetime,
     until: datetime,
     version: str,
@@ -74,21 +77,25 @@ def check(
     """Compare the customers that ``version`` scored with the reference customers.
 
     Args:
-        reference: :func:`models.measures.bins.describe` of the training features and of ``score``.
-        vectors: one row per customer and day, as :func:`records.read` returns them.
-        answers: the number of predictions logged in the span; copied into the report.
+        backend: the engine that counts.
+        reference: :func:`models.measures.reference.describe` of the training features and of ``score``.
+        logged: the predictions of the span.
     """
-    current, customers = scored_rows(model, version, vectors), _customers(model, version, vectors)
-    # The days of one customer are correlated: together they weigh as one vector, or noise would look
-    # significant.
-    weights = 1 / customers.groupby(customers).transform("size").to_numpy(np.float64)
-    known = int(customers.nunique())
-    others = _by_others(model, version, vectors)
+    current = scored_rows(model, version, logged.vectors)
+    days = current.group_by(KEY).aggregate(**{DAYS: current.count()})
+    customers_by_days = _customers_by_days(backend, days)
+    known = sum(customers_by_days.values())
+    others = _by_others(backend, model, version, logged.vectors)
     columns: tuple[ColumnDrift, ...] = ()
     if known >= MIN_CUSTOMERS:
+        if customers_by_days.keys() != {1}:
+            # The days of one customer are correlated: together they weigh as one vector, or noise would look
+            # significant.
+            current = current.inner_join(days, KEY)
+        specs = {name: spec for name, spec in reference["columns"].items() if name in current.columns}
         # A customer without a score was not eligible; that is no change in the scores.
-        columns_found = compare(reference, current, present_only=("score",), weights=weights)
-        columns = tuple(sorted(columns_found, key=lambda column: -column.psi))
+        compared = compare(reference, count_bins(backend, current, specs), present_only=("score",))
+        columns = tuple(sorted(compared, key=lambda column: -column.psi))
     drifted = [column for column in columns if column.drifted]
     verdict: Literal["quiet", "drifted", "too_few"] = "drifted" if drifted else "quiet"
     if known < MIN_CUSTOMERS:
@@ -98,38 +105,39 @@ def check(
     if others:
         left_out = "a customer" if others == 1 else f"{others:,} customers"
         words += f" Other versions scored {left_out}; those predictions are left out."
+    vectors = sum(days * customers for days, customers in customers_by_days.items())
     return DriftReport(
-        model, version, since, until, known, len(current), others, answers, verdict, words, columns
+        model, version, since, until, known, vectors, others, logged.answers, verdict, words, columns
     )
 
 
-def scored_rows(model: str, version: str, vectors: pd.DataFrame) -> pd.DataFrame:
-    """The features and the ``score`` of the vectors that a version scored; without ids."""
-    if f"{model}.version" not in vectors:
-        return pd.DataFrame()
-    rows = vectors[_scored_by(model, version, vectors)]
-    features = [name for name in rows.columns if "." not in str(name) and name not in (*IDS, "score")]
-    scored = [f"{model}.score"] if f"{model}.score" in rows else []
-    return rows[features + scored].rename(columns={f"{model}.score": "score"})
+def scored_rows(model: str, version: str, vectors: ir.Table) -> ir.Table:
+    """The vectors that a version scored: ``day``, ``customer_key``, the features and ``score``."""
+    features = [name for name in vectors.columns if "." not in name and name not in (*IDS, "score")]
+    score = {"score": f"{model}.score"} if f"{model}.score" in vectors.columns else {}
+    scored = vectors.filter(_scored_by(model, version, vectors))
+    return scored.select(*IDS, *features, **{name: scored[column] for name, column in score.items()})
 
 
-def _customers(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[int]:
-    """The customer of each vector that a version scored."""
-    if f"{model}.version" not in vectors:
-        return pd.Series(dtype="int64")
-    return vectors.loc[_scored_by(model, version, vectors), "customer_key"]
+def _scored_by(model: str, version: str, vectors: ir.Table) -> ir.BooleanValue:
+    if f"{model}.version" not in vectors.columns:
+        return ibis.literal(False)
+    return vectors[f"{model}.version"] == version
 
 
-def _scored_by(model: str, version: str, vectors: pd.DataFrame) -> pd.Series[bool]:
-    versions = vectors[f"{model}.version"]
-    return versions.notna() & (versions.astype(str) == str(version))
-
-
-def _by_others(model: str, version: str, vectors: pd.DataFrame) -> int:
-    if f"{model}.version" not in vectors:
+def _by_others(backend: Any, model: str, version: str, vectors: ir.Table) -> int:
+    """The number of customers whom other versions scored."""
+    if f"{model}.version" not in vectors.columns:
         return 0
-    others = vectors[f"{model}.version"].notna() & ~_scored_by(model, version, vectors)
-    return int(vectors.loc[others, "customer_key"].nunique())
+    versions = vectors[f"{model}.version"]
+    others = vectors.filter(versions.notnull() & (versions != version))
+    return int(backend.to_pyarrow(others[KEY].nunique()).as_py())
+
+
+def _customers_by_days(backend: Any, days: ir.Table) -> dict[int, int]:
+    """The number of customers by the number of days on which they were scored."""
+    counts = backend.to_pyarrow(days.group_by(DAYS).aggregate(customers=days.count()))
+    return dict(zip(*(counts[name].to_pylist() for name in (DAYS, "customers")), strict=True))
 
 
 def _too_few(model: str, version: str, customers: int) -> str:

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import ibis
+import ibis.expr.types as ir
 import pandas as pd
 
 import records
 from core.home import Home
 from core.progress import Progress, silent
+from core.storage import duckdb_engine
 from events import lake
+from events.warehouse import is_in_warehouse
 from features.group import compute
 from features.groups import features_of
 from features.offline import boundaries, populations
@@ -20,8 +25,9 @@ from models.registry.bundle import FittedModel
 from models.registry.registry import Registry
 from models.registry.versions import NoChampion
 from monitoring import report
-from monitoring.check import DriftReport, check, scored_rows
+from monitoring.check import IDS, DriftReport, check, scored_rows
 from monitoring.matured import level_of
+from records.batches import DAY, KEY
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,18 @@ class Watched:
 
 
 def monitor(
-    home: Home, names: Sequence[str], days: int, registry: Registry, progress: Progress = silent
+    home: Home,
+    names: Sequence[str],
+    days: int,
+    registry: Registry,
+    progress: Progress = silent,
+    backend: Any = None,
 ) -> tuple[list[Watched], dict[str, str]]:
     """Compare the predictions of the last ``days`` with each champion's reference, and write reports.
+
+    Args:
+        backend: Spark, which reads the log and computes the reference customers for the picture; None for
+            DuckDB and the home's own engine.
 
     Returns:
         The reports, and by name why a model has no champion.
@@ -54,25 +69,44 @@ def monitor(
             absent[name] = str(error)
     if not champions:
         raise NoChampion("\n".join(absent.values()))
-    logged = records.read(home, since, now)
+    counting = backend or duckdb_engine.connect(home.path)
+    logged = records.read(home, since, now, counting)
     watched = []
     for i, champion in enumerate(champions):
         progress(f"drift of {champion.name}", i / len(champions))
-        verdict = check(
-            champion.name, champion.reference, logged.vectors, logged.answers, since, now, champion.version
-        )
-        verdict = verdict.with_level(level_of(home, champion, days))
+        verdict = check(counting, champion.name, champion.reference, logged, since, now, champion.version)
+        verdict = verdict.with_level(level_of(home, champion, days, counting))
         progress(f"report of {champion.name}", (i + 0.4) / len(champions))
-        current = scored_rows(champion.name, champion.version, logged.vectors)
-        paths = report.write(verdict, reference_rows(home, champion), current, home.reports)
+        current = current_rows(
+            counting, scored_rows(champion.name, champion.version, logged.vectors), verdict.customers
+        )
+        paths = report.write(verdict, reference_rows(home, champion, backend), current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)
     return watched, absent
 
 
-def reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
-    """The features of about ``report.MAX_ROWS`` customers as of the champion's training, from the events."""
-    backend = lake.backend_of(home)
+def current_rows(backend: Any, vectors: ir.Table, customers: int) -> pd.DataFrame:
+    """The last of the vectors of about ``report.MAX_ROWS`` customers, drawn by a hash of the key.
+
+    Args:
+        vectors: :func:`monitoring.check.scored_rows`. customers: how many customers they are of.
+    """
+    if customers > report.MAX_ROWS:
+        vectors = populations.sample(vectors, report.MAX_ROWS / customers)
+    later = ibis.window(group_by=KEY, order_by=ibis.desc(DAY))
+    last = vectors.mutate(later_days=ibis.row_number().over(later)).filter(ibis._.later_days == 0)
+    frame: pd.DataFrame = backend.to_pyarrow(last.drop(*IDS, "later_days")).to_pandas()
+    return frame
+
+
+def reference_rows(home: Home, champion: FittedModel, backend: Any = None) -> pd.DataFrame | None:
+    """The features of about ``report.MAX_ROWS`` customers as of the champion's training, from the events.
+
+    Args:
+        backend: the engine that computes them; None for the home's own.
+    """
+    backend = lake.backend_of(home) if backend is None or is_in_warehouse(home) else backend
     as_of = datetime.fromisoformat(champion.manifest["as_of"])
     known = features_of(home)
     features = [known[name] for name in champion.features if name in known]
@@ -80,5 +114,5 @@ def reference_rows(home: Home, champion: FittedModel) -> pd.DataFrame | None:
     population = populations.everyone(events, as_of, home.shop().time_zone)
     if (customers := champion.reference["rows"]) > report.MAX_ROWS:
         population = populations.sample(population, report.MAX_ROWS / customers)
-    frame = compute(events, population, features).to_pandas()
+    frame = backend.to_pyarrow(compute(events, population, features)).to_pandas()
     return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
-KEY, AS_OF = "customer_key", "as_of"
+KEY, DAY, AS_OF = "customer_key", "day", "as_of"
 BOUNDS = ("low", "high")  # of an amount, for models with intervals
 ORDER_PARTS = ("probability_of_order", "amount_if_order")  # of an amount, for models with both
 AMOUNT_FIELDS = (*BOUNDS, *ORDER_PARTS)
@@ -80,12 +79,18 @@ def features_of(table: pa.Table) -> list[str]:
     ]
 
 
-def to_frame(packed: bytes, versions: Mapping[str, str]) -> pd.DataFrame:
-    """A frame with ``customer_key``, the features, and per model ``MODEL.score`` and ``MODEL.version``."""
+def to_table(packed: bytes, versions: Mapping[str, str], features: bool) -> pa.Table:
+    """A table with ``customer_key``, the features, and per model ``MODEL.score`` and ``MODEL.version``.
+
+    Args:
+        features: whether to return the features.
+    """
     table = unpack(packed)
-    moments = [name for name in table.column_names if name.startswith(MOMENT)]
-    frame: pd.DataFrame = table.drop_columns([AS_OF, *moments]).to_pandas()
-    return frame.assign(**{f"{name}.version": version for name, version in versions.items()})
+    of_features = features_of(table) if features else ()
+    table = table.select([KEY, *of_features, *(f"{name}{SCORE}" for name in versions)])
+    for name, version in versions.items():
+        table = table.append_column(f"{name}.version", pa.repeat(str(version), table.num_rows))
+    return table
 
 
 def row_of(table: pa.Table, row: int) -> dict[str, Any]:

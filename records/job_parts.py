@@ -5,20 +5,25 @@ Rows name customers by ``customer_key`` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import files
 from core.home import Home
+from records.batches import AS_OF, BOUNDS, DAY, KEY, ORDER_PARTS
 from records.score_jobs import ScoreJob, ScoreJobStore
 
 METADATA = ("at_us", "day", "after")
+_NOT_READ = ("percentile", "reason", *ORDER_PARTS)  # fields of a model in a part
 
 
 def write(
@@ -72,3 +77,59 @@ def read_all(home: Home) -> list[JobPart]:
                 metadata = {name: int(stored[name.encode()]) for name in METADATA}
                 parts.append(JobPart(path, order=job.order, models=job.models, **metadata))
     return parts
+
+
+@dataclass(frozen=True)
+class JobRows:
+    """Predictions that a score job made on a day, with the same last row of the log's table before them.
+
+    Attributes:
+        day, after, order: as of :class:`JobPart`.
+        rows: ``day``, ``customer_key``, the features, and per model ``MODEL.score``, ``MODEL.version`` and
+            the bounds of intervals; each customer once.
+    """
+
+    day: int
+    after: int
+    order: int
+    rows: ir.Table
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The predictions of the higher one are later."""
+        return self.after, self.order
+
+    @property
+    def keys(self) -> ir.Table:
+        """The customers."""
+        return self.rows.select(KEY)
+
+
+def read_rows(parts: Sequence[JobPart], backend: Any, features: bool) -> list[JobRows]:
+    """The predictions in some parts; customers without features got none.
+
+    Args:
+        backend: DuckDB or Spark.
+        features: whether to return the features.
+    """
+
+    def place(part: JobPart) -> tuple[int, int, int]:
+        return part.order, part.day, part.after
+
+    result = []
+    for (order, day, after), group in groupby(sorted(parts, key=place), key=place):
+        members = [*group]
+        table = backend.read_parquet([part.path for part in members])
+        models = members[0].models
+        predicted = [f"{name}.{field}" for name in models for field in ("score", *BOUNDS)]
+        others = {KEY, AS_OF, *(f"{name}.{field}" for name in models for field in _NOT_READ)}
+        of_features = (
+            [name for name in table.columns if name not in {*others, *predicted}] if features else []
+        )
+        versions = {f"{name}.version": ibis.literal(version) for name, version in models.items()}
+        rows = table.filter(table[AS_OF].notnull()).select(
+            KEY, *of_features, *(name for name in predicted if name in table.columns),
+            **versions, **{DAY: ibis.literal(day, "int32")},
+        )  # fmt: skip
+        result.append(JobRows(day, after, order, rows))
+    return result

@@ -23,8 +23,6 @@ VISITED_DAYS = 90
 """Visits and messages of so many days are repeated; with all of them, a build takes three times as long."""
 DECIDED, DECIDED_DAYS = 20_000, 60
 """For so many customers an action was decided, so many days ago."""
-DRIFTED = 3
-"""The code of `patron monitor` if a model drifted, as in a shop that lacks the earlier visits."""
 AUDIENCES = {
     "leaving": "churn > 0.5 and clv > 200",
     "first_order": "orders_total = 1 and recency_days between 30 and 90",
@@ -47,7 +45,7 @@ def make(home: Home, customers: int) -> None:
     homes.run(home.path, ["score", "--out", str(home.path / "scores.parquet")])
     for name, rule in AUDIENCES.items():
         saved_audiences.put(home, name, {"rule": rule, "text": {"en": name}}, None)
-    homes.run(home.path, ["monitor"], permitted=(0, DRIFTED))
+    homes.run(home.path, ["monitor"], permitted=(0, homes.DRIFTED))
     decide(home)
     homes.run(home.path, ["results"])
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.harness.report import Result
+
 BUILD_SECONDS = 900.0
+DRIFTED = 3
+"""The exit code of `patron monitor` if a model drifted, as in a shop whose customers were repeated."""
 VERBS = (["simulate"], ["train", "all"])
 
 
@@ -48,3 +53,29 @@ def run(home: Path, verb: Sequence[str], permitted: Sequence[int] = (0,)) -> Non
     )  # fmt: skip
     if done.returncode not in permitted:
         raise RuntimeError(f"patron {' '.join(verb)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def measured(
+    measure: str, home: Path, verb: Sequence[str], permitted: Sequence[int] = (0,)
+) -> dict[str, Result]:
+    """Run a command of Patron on a home: its seconds, those on the processor, and its memory at its peak.
+
+    Args:
+        measure: the name of the results.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    words = [sys.executable, "-m", "patron", *verb]
+    start = time.perf_counter()
+    process = subprocess.Popen(words, env=os.environ | environment(home), stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in permitted:
+        raise RuntimeError(f"patron {verb[0]} ended with exit code {process.returncode}")
+    return {
+        measure: Result(seconds, "s"),
+        f"{measure}: processor": Result(usage.ru_utime + usage.ru_stime, "s"),
+        f"{measure}: memory": Result(usage.ru_maxrss / 1024**2, "GB"),
+    }

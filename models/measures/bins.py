@@ -1,7 +1,6 @@
-"""Bins: the distribution of features as counts per bin, stored at training time.
+"""Bins: the intervals of a number, or the values of a text, into which customers are counted.
 
-Numeric bins are quantiles of the reference. With bins of equal width, a heavy tail would put most customers
-into one bin and hide a shift by half, and a single enormous order would widen the bins further.
+:mod:`models.measures.reference` chooses them, and :mod:`models.measures.bin_counts` counts.
 """
 
 from __future__ import annotations
@@ -12,51 +11,16 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MIN_CUSTOMERS = 10  # per published number, so that none is about a single customer
-MAX_CATEGORIES = 20
+MAX_NUMBER = float(np.finfo(np.float64).max)
 _DIGITS = 6  # engines and stores differ in the remaining digits, which must not break ties
-_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 
 
-def describe(frame: pd.DataFrame, bins: int = 10) -> dict[str, Any]:
-    """Describe customers by shares per bin: small, JSON-serialisable, aggregates only.
-
-    Numeric bins are cut at the unique quantiles; a value that a bin's worth of customers or more share has
-    a bin of its own, with one below and one above. Infinite values count as missing. Categories of fewer
-    than ``MIN_CUSTOMERS``, or beyond the ``MAX_CATEGORIES`` most frequent, are pooled.
-
-    Args:
-        frame: one row per customer and moment, one column per feature.
-        bins: the maximum number of quantile bins; fewer if a bin would hold fewer than ``MIN_CUSTOMERS``.
-    """
-    columns = {str(name): _describe(frame[name], bins) for name in frame.columns}
-    return {"rows": len(frame), "columns": columns}
-
-
-def _describe(column: pd.Series[Any], bins: int) -> dict[str, Any]:
-    kind = _kind(column)
-    made = _numeric_bins(_numbers(column), bins) if kind == "number" else _categories(column, kind)
-    spec = {"kind": kind, **made}
-    *shares, missing = (counts_of(spec, column, np.ones(len(column))) / max(len(column), 1)).tolist()
-    return spec | {"shares": shares, "missing": missing}
-
-
-def _kind(column: pd.Series[Any]) -> str:
-    inferred = pd.api.types.infer_dtype(column, skipna=True)
-    if inferred == "boolean":
-        return "boolean"
-    # A column without values has an unknown type; treating it as text makes every later value visible.
-    return "number" if inferred in _NUMBERS and column.notna().any() else "text"
-
-
-def _numbers(column: pd.Series[Any]) -> Array:
+def to_significant(values: Array) -> Array:
     """The values to ``_DIGITS`` significant digits; missing and infinite ones are NaN."""
-    values: Array = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     size = np.abs(values)
     usual = np.isfinite(values) & (size > 1e-290)
     scale = 10.0 ** (_DIGITS - 1 - np.floor(np.log10(np.where(usual, size, 1.0))))
@@ -64,49 +28,36 @@ def _numbers(column: pd.Series[Any]) -> Array:
     return np.where(np.isfinite(values), rounded, np.nan)
 
 
-def _texts(column: pd.Series[Any], kind: str) -> pd.Series[Any]:
-    if kind == "boolean":  # stores return booleans as numbers, and a dict takes 1.0 for True
-        return column.map({True: "true", False: "false"}.get, na_action="ignore")
-    return column.astype(object).where(column.notna()).map(str, na_action="ignore")
-
-
-def _numeric_bins(values: Array, bins: int) -> dict[str, Any]:
-    present = values[~np.isnan(values)]
-    bins = max(1, min(bins, len(present) // MIN_CUSTOMERS))
-    distinct, counts = np.unique(present, return_counts=True)
-    ranks = len(present) * np.arange(1, bins) / bins
-    edges = distinct[np.searchsorted(np.cumsum(counts), ranks)]
-    ties = distinct[counts >= max(MIN_CUSTOMERS, len(present) / bins)]
-    return {"edges": np.union1d(edges, ties).tolist(), "ties": ties.tolist()}
-
-
-def _categories(column: pd.Series[Any], kind: str) -> dict[str, Any]:
-    counts = _texts(column, kind).value_counts()
-    common = counts[counts >= MIN_CUSTOMERS]
-    names = sorted((str(name) for name in common.index), key=lambda name: (-common[name], name))
-    return {"values": names[:MAX_CATEGORIES]}
-
-
-def _cuts(spec: Mapping[str, Any]) -> Array:
+def cuts_of(spec: Mapping[str, Any]) -> Array:
     """The upper bounds of all bins but the last; each bin includes its upper bound."""
     below = np.nextafter(np.array(spec["ties"], dtype=np.float64), -np.inf)
     return np.union1d(np.array(spec["edges"], dtype=np.float64), below)
 
 
-def counts_of(spec: Mapping[str, Any], column: pd.Series[Any], weights: Array) -> Array:
-    """The number of customers per bin, missing values last."""
-    if spec["kind"] == "number":
-        values, cuts = _numbers(column), _cuts(spec)
-        present = ~np.isnan(values)
-        codes, cells = np.searchsorted(cuts, values[present]), len(cuts) + 1
-    else:
-        texts = _texts(column, spec["kind"])
-        present = column.notna().to_numpy()
-        cells = len(spec["values"]) + 1
-        codes = pd.Index(spec["values"], dtype=object).get_indexer(pd.Index(texts[present]))
-        codes = np.where(codes < 0, cells - 1, codes)
-    counts = np.bincount(codes, weights[present], minlength=cells)
-    return np.append(counts, weights[~present].sum())
+def thresholds(spec: Mapping[str, Any]) -> Array:
+    """The largest number of each bin but the last, before it is rounded by :func:`to_significant`.
+
+    So an engine that compares numbers with them counts in the same bin as one that rounds them first.
+    """
+    cuts = cuts_of(spec)
+    low, high = (np.full(len(cuts), _ordinal(bound)) for bound in (-MAX_NUMBER, MAX_NUMBER))
+    while (low < high).any():
+        # The middle, rounded up; the sum of two of these integers would overflow.
+        middle = high - ((high - low).astype(np.uint64) // 2).astype(np.int64)
+        inside = to_significant(_number(middle)) <= cuts
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle - 1)
+    return _number(low)
+
+
+def _ordinal(number: float) -> np.int64:
+    """The position of a number among all of its type: a larger number has a larger one."""
+    bits = np.float64(number).view(np.int64)
+    return bits if bits >= 0 else np.iinfo(np.int64).min - bits
+
+
+def _number(ordinals: NDArray[np.int64]) -> Array:
+    bits = np.where(ordinals >= 0, ordinals, np.iinfo(np.int64).min - ordinals)
+    return bits.view(np.float64)
 
 
 @dataclass(frozen=True)
@@ -132,7 +83,7 @@ def bins_of(spec: Mapping[str, Any]) -> list[Bin]:
     """The bins in the order of their shares, without that of missing values."""
     if spec["kind"] != "number":
         return [*(Bin(text=text) for text in spec["values"]), Bin()]
-    cuts: list[float] = _cuts(spec).tolist()
+    cuts: list[float] = cuts_of(spec).tolist()
     bounds = [None, *cuts, None]
     return [Bin(high, high) if high in spec["ties"] else Bin(low, high) for low, high in pairwise(bounds)]
 

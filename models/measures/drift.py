@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from models.measures.bins import Array, bin_names, counts_of
+from models.measures.bins import Array, bin_names
 
 PSI_THRESHOLD = 0.1  # Siddiqi (2006): below it, no change worth acting on
 MISSING_RISE = 0.03  # of all customers; a rise by this much and by half indicates a broken feed
@@ -43,31 +42,27 @@ class ColumnDrift:
 
 def compare(
     reference: Mapping[str, Any],
-    frame: pd.DataFrame,
+    counts: Mapping[str, Array],
     present_only: Collection[str] = (),
-    weights: Array | None = None,
 ) -> list[ColumnDrift]:
-    """The drift of each column of ``frame`` from the result of :func:`models.measures.bins.describe`.
+    """The drift of columns from the result of :func:`models.measures.reference.describe`.
 
     A column drifted when its PSI less its noise exceeds ``PSI_THRESHOLD``, or its missing share rose
     by half and by ``MISSING_RISE`` or more; and, either way, when its p-value survives Benjamini
     and Hochberg's procedure (1995) over all columns at ``FALSE_DISCOVERIES``.
 
     Args:
-        frame: one row per customer, or per customer and day.
-        weights: the weight of each row; 1 by default. If customers have several rows, theirs must add up to
-            1: the days of one customer are correlated, and noise would look significant.
+        counts: of each column, as :func:`models.measures.bin_counts.count_bins` returns them.
         present_only: columns whose missing values mean "not scored", and are ignored.
 
     Returns:
         One entry per column that both have, in the reference's order.
     """
     columns = []
-    weights = np.ones(len(frame)) if weights is None else weights
     for name, spec in reference["columns"].items():
-        if name in frame:
+        if name in counts:
             then = np.round(np.array([*spec["shares"], spec["missing"]]) * reference["rows"])
-            now = counts_of(spec, frame[name], weights)
+            now = counts[name].copy()
             if name in present_only:
                 then[-1] = now[-1] = 0
             columns.append((name, spec, then, now, _p_value(then, now)))

@@ -32,6 +32,7 @@ from core.home import Home
 from core.shop import Clock, Shop
 from core.storage.database import Database
 from decisions.catalogue.actions import EXAMPLE
+from events import lake
 from events.identity import Identity
 from events.journal import Message, Refused, append
 from events.lake.shops import begin_live
@@ -441,10 +442,10 @@ def test_everyone_is_scored_into_a_file_and_into_the_log(scored: tuple[Home, Pat
         assert all((score is None) != (reason is None) for score, reason in zip(scores, reasons, strict=True))
         assert sum(score is not None for score in scores) > 100
         assert set(table[f"{name}_version"].to_pylist()) == {"1"}
-    logged_scores = logs.read(home, home.shop().now() - timedelta(days=1), home.shop().now())
+    logged_scores = logs.read(home, home.shop().now() - timedelta(days=1), home.shop().now(), lake.connect())
     assert (logged_scores.answers, logged_scores.lost) == (len(ids), 0)
     keys = Identity(home).keys(ids)
-    logged = logged_scores.vectors.set_index("customer_key")["clv.score"]
+    logged = logged_scores.vectors.to_pandas().set_index("customer_key")["clv.score"]
     for customer, score in zip(ids, table["clv"].to_pylist(), strict=True):
         value = logged[keys[customer]]
         assert (None if pd.isna(value) else value) == score
@@ -714,7 +715,7 @@ def test_a_segment_is_decided_for_into_parquet(trained_copy: Home, tmp_path: Pat
 def served_again(home: Home, factor: float) -> None:
     """Log everyone's vectors once more, as if served a moment later with all money so many times as much."""
     now = home.shop().now()
-    vectors = logs.read(home, now - timedelta(days=1), now).vectors
+    vectors = logs.read(home, now - timedelta(days=1), now, lake.connect()).vectors.to_pandas()
     features = tuple(name for name in vectors if name in FEATURES)
     money = {name for name in features if FEATURES[name].unit == "currency"}
     rows = []

@@ -21,7 +21,7 @@ from events import lake
 from events.schema import SCHEMAS, Events
 from features.groups import FEATURES
 from features.offline import populations
-from models.measures.bins import describe
+from models.measures.reference import describe
 from models.questions import MODELS, every, find
 from models.questions.labels import (
     lapsed_within,

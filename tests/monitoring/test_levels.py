@@ -121,8 +121,8 @@ def test_merged_customers_count_once_and_intervals_are_those_that_were_logged(
     home.write_shop(shop)
     scores = pd.read_parquet(tmp_path / "s.parquet").dropna(subset=["clv"]).set_index("customer_id")["clv"]
 
-    apart = level_of(home, champion, 30)
-    of_another_version = level_of(home, replace(champion, version="99"), 30)
+    apart = level_of(home, champion, 30, lake.connect())
+    of_another_version = level_of(home, replace(champion, version="99"), 30, lake.connect())
     assert apart is not None
     assert apart.coverage is not None
     assert apart == of_another_version
@@ -130,7 +130,7 @@ def test_merged_customers_count_once_and_intervals_are_those_that_were_logged(
     earlier, later = scores.sort_values().index[[-1, len(scores) // 2]]
     with Database(home).writing() as connection:
         join(connection, earlier, later, micros(then + timedelta(days=9)), 1)
-    united = level_of(home, champion, 30)
+    united = level_of(home, champion, 30, lake.connect())
     assert united is not None
     assert united.customers == apart.customers - 1
     assert united.predicted == pytest.approx(scores.sum() - scores[earlier])

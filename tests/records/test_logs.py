@@ -21,6 +21,7 @@ import records as logs
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
+from core.storage.duckdb_engine import connect
 from records import Prediction, ScoreLog, predictions, read
 from records.tables import scores
 
@@ -44,7 +45,7 @@ def answer(key: int, score: float | None = 0.5, **changed: Any) -> Prediction:
 
 
 def everything(home: Home) -> logs.Logged:
-    return read(home, NOON - timedelta(days=1000), NOON + timedelta(days=1000))
+    return read(home, NOON - timedelta(days=1000), NOON + timedelta(days=1000), connect())
 
 
 def stored(home: Home) -> list[tuple[Any, ...]]:
@@ -74,7 +75,8 @@ def test_queued_rows_are_readable_after_closing(home: Home) -> None:
     assert (log.accepted, log.written, log.dropped, log.queued) == (3, 3, 0, 0)
     result = everything(home)
     assert (result.answers, result.lost) == (3, 0)
-    frame = result.vectors.astype(object).where(result.vectors.notna(), None).set_index("customer_key")
+    frame = result.vectors.to_pandas().set_index("customer_key").astype(object)
+    frame = frame.where(frame.notna(), None)
     assert frame.loc[1].to_dict() == {
         "day": DAY, "orders": 1, "country": "DE", "churn.score": 0.25, "churn.version": "3",
         "clv.score": None, "clv.version": None,
@@ -91,7 +93,7 @@ def test_values_survive_a_round_trip_exactly(home: Home) -> None:
     ((key, vector, answers),) = stored(home)
     assert (key, json.loads(vector)) == (2**62, values)
     assert json.loads(answers)["churn"]["score"] == 1 / 3
-    (row,) = everything(home).vectors.to_dict("records")
+    (row,) = everything(home).vectors.to_pandas().to_dict("records")
     assert [row[name] for name in names[:-1]] == values[:-1]
 
 
@@ -102,7 +104,8 @@ def test_a_customer_has_one_vector_per_day_the_last_one(home: Home) -> None:
         log.put([answer(1, vector=[12, "CH"], day=DAY + 1, at=NOON + timedelta(days=1))])
     result = everything(home)
     assert result.answers == 5
-    rows = result.vectors.sort_values(["day", "customer_key"])[["day", "customer_key", "orders", "country"]]
+    rows = result.vectors.order_by("day", "customer_key").to_pandas()
+    rows = rows[["day", "customer_key", "orders", "country"]]
     assert rows.to_numpy().tolist() == [[DAY, 1, 11, "AT"], [DAY, 2, 2, "DE"], [DAY + 1, 1, 12, "CH"]]
 
 
@@ -111,12 +114,12 @@ def test_a_span_holds_both_its_ends_and_nothing_outside(home: Home) -> None:
     with ScoreLog(home) as log:
         for i, moment in enumerate((NOON - tick, NOON, NOON + tick, NOON + 2 * tick)):
             log.put([answer(i, at=moment)])
-    result = read(home, NOON, NOON + tick)
+    result = read(home, NOON, NOON + tick, connect())
     assert result.answers == 2
-    assert sorted(result.vectors.customer_key) == [1, 2]
-    nothing = read(home, NOON + timedelta(days=1), NOON + timedelta(days=2))
+    assert sorted(result.vectors.to_pandas()["customer_key"]) == [1, 2]
+    nothing = read(home, NOON + timedelta(days=1), NOON + timedelta(days=2), connect())
     assert nothing.answers == 0
-    assert nothing.vectors.empty
+    assert nothing.vectors.to_pandas().empty
 
 
 def test_rows_are_committed_while_the_log_is_open(home: Home) -> None:

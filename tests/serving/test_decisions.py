@@ -279,7 +279,8 @@ def test_scores_that_decisions_rest_on_are_in_the_log_of_scores(home: Home, ids:
     with service(home) as ask:
         result = decide(ask, ids[5])
     now = home.shop().now()
-    (row,) = logs.read(home, now - timedelta(days=1), now).vectors.to_dict("records")
+    logged = logs.read(home, now - timedelta(days=1), now, lake.connect())
+    (row,) = logged.vectors.to_pandas().to_dict("records")
     assert row["propensity.score"] == result["scores"]["propensity"]["score"]
 
 

@@ -19,7 +19,7 @@ from core.declarations import own_features
 from core.errors import PatronError
 from core.home import Home
 from core.storage.database import Database
-from events import journal
+from events import journal, lake
 from events.files.imports import dry_run, import_file
 from events.journal import Message
 from events.segment.translate import Place, translate
@@ -273,7 +273,8 @@ def test_drift_of_a_declared_trait_is_found(
     few = [customer for customer, pointed in customers if not pointed][::4]
     scored = [*few, *(customer for customer, pointed in customers if pointed)]
     score(ask, *scored)
-    until(lambda: len(records.read(home, NOW - timedelta(days=1), NOW).vectors) >= len(scored))
+    span = NOW - timedelta(days=1), NOW
+    until(lambda: len(records.read(home, *span, lake.connect()).vectors.to_pandas()) >= len(scored))
     ((watched,), _) = monitor(home, ["propensity"], 7, Registry(home))
     columns = {column.column: column for column in watched.report.columns}
     assert columns["trait_points"].drifted

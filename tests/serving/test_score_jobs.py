@@ -29,6 +29,7 @@ from python_calamine import CalamineWorkbook
 import records as logs
 from core.home import Home
 from core.storage.database import Database
+from events import lake
 from events.identity import ANONYMOUS, Identity, assign, customers, ids, join
 from features.offline.current import members
 from models.questions import MODELS
@@ -409,13 +410,13 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     earlier, later = everyone[:20], everyone[20:50]
     with service(trained_copy) as ask:
         ask("POST", "/v1/scores", json={"customer_ids": earlier, "models": ["clv"]})
-    single = logs.read(trained_copy, now, now)
+    single = logs.read(trained_copy, now, now, lake.connect())
     execute(trained_copy, begun(trained_copy))
     with service(trained_copy) as ask:
         ask("POST", "/v1/scores", json={"customer_ids": later, "models": ["clv"]})
-    result = logs.read(trained_copy, now, now)
+    result = logs.read(trained_copy, now, now, lake.connect())
     assert (single.answers, result.answers, result.lost) == (20, 50 + len(everyone), 0)
-    vectors = result.vectors.set_index("customer_key")
+    vectors = result.vectors.to_pandas().set_index("customer_key")
     assert len(vectors) == len(everyone)
     logged = {name for name in vectors if name.startswith("clv.")}
     assert logged == {"clv.score", "clv.version", "clv.low", "clv.high"}
@@ -424,12 +425,12 @@ def test_the_log_has_the_last_answer_of_a_customer_and_day_whichever_way_it_was_
     assert by_api["churn.version"].isna().all()
     rest = vectors.drop(by_api.index)
     assert set(rest["churn.version"]) == set(rest["clv.version"]) == {"1"}
-    for _, row in single.vectors.iterrows():
+    for _, row in single.vectors.to_pandas().iterrows():
         assert row.drop("customer_key").dropna().to_dict() == {
             name: rest.loc[row["customer_key"], name] for name in row.drop("customer_key").dropna().index
         }
-    outside = logs.read(trained_copy, now + timedelta(seconds=1), now + timedelta(days=1))
-    assert (outside.answers, len(outside.vectors)) == (0, 0)
+    outside = logs.read(trained_copy, now + timedelta(seconds=1), now + timedelta(days=1), lake.connect())
+    assert (outside.answers, len(outside.vectors.to_pandas())) == (0, 0)
     parts = b"".join(path.read_bytes() for path in trained_copy.score_jobs.rglob("*") if path.is_file())
     assert everyone[0].encode() not in parts  # customers are named by key only
 

@@ -31,6 +31,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 import records as logs
 from core.home import Home
 from core.storage.database import Database
+from events import lake
 from events.identity import Identity
 from features.catalogue.store import Store
 from features.groups import GROUPS
@@ -473,7 +474,7 @@ def test_one_refused_model_does_not_stop_the_others(trained_copy: Home, ids: lis
 
 def read_log(home: Home) -> logs.Logged:
     now = home.shop().now()
-    return logs.read(home, now - timedelta(days=1), now + timedelta(days=1))
+    return logs.read(home, now - timedelta(days=1), now + timedelta(days=1), lake.connect())
 
 
 def test_the_log_holds_what_was_answered_and_by_which_features(
@@ -487,7 +488,7 @@ def test_the_log_holds_what_was_answered_and_by_which_features(
     result = read_log(trained_copy)
     assert (result.answers, result.lost) == (31, 0)
     keys = Identity(trained_copy).keys(request_value)
-    logged = result.vectors.set_index("customer_key")
+    logged = result.vectors.to_pandas().set_index("customer_key")
     assert len(logged) == 30
     for entry in entries[:-1]:
         row = logged.loc[keys[entry["customer_id"]]]

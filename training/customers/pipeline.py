@@ -14,7 +14,7 @@ from features.offline.snapshot_set import SnapshotSet
 from features.workspace import Workspace
 from models.estimator import Estimator
 from models.estimators.blend import FittedBlend
-from models.measures import bins
+from models.measures import reference
 from models.questions.next_order import KEY as NEXT_ORDER
 from models.registry import recipes
 from models.registry.bundle import FittedModel, pack
@@ -199,4 +199,4 @@ def _bundle(final: FittedModel, built: SnapshotSet) -> dict[str, bytes]:
     eligible = np.array([reason is None for reason in final.refusals(columns_of(today))])
     described = today[list(final.features)].assign(score=scores.where(eligible))
     own = provenance(np.asarray(scores[eligible] if eligible.any() else scores, np.float64))
-    return pack({**final.manifest, **own}, final.fitted, bins.describe(described), final.order)
+    return pack({**final.manifest, **own}, final.fitted, reference.describe(described), final.order)

@@ -16,7 +16,7 @@ from core.progress import Progress, silent
 from models.estimators.own.fitted import FittedOwn
 from models.estimators.target_encoding import FittedTargetEncodedTrees
 from models.estimators.trees import FittedTrees
-from models.measures import bins
+from models.measures import reference
 from models.questions import every
 from models.registry.bundle import FittedModel, pack
 from models.registry.other_models import OTHER_MODELS
@@ -153,7 +153,7 @@ def _bundle(
         "target": data.target,
         "identifiers": list(data.understood.identifiers),
     } | fields | provenance(scores)  # fmt: skip
-    return pack(manifest, final.fitted, bins.describe(frame.assign(score=scores)))
+    return pack(manifest, final.fitted, reference.describe(frame.assign(score=scores)))
 
 
 def _parameters(data: Labelled, exam: Examination) -> dict[str, Any]:

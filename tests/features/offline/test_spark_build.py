@@ -22,6 +22,7 @@ import pytest
 import redis
 from moto.server import ThreadedMotoServer
 
+import records
 from benchmarks.engines import differing
 from benchmarks.harness.servers import HOST
 from core import home_id
@@ -30,9 +31,11 @@ from core.declarations.own_features import SqlFeature
 from core.errors import PatronError
 from core.home import Home
 from core.settings import FeatureSettings
+from core.shop import Clock
 from core.storage import spark_engine
 from core.storage.database import Database
 from events import journal, lake
+from events.identity import Identity
 from events.journal.message import Message
 from events.queries.decision_events import decision_events, orders_of_decisions
 from events.queries.net_orders import net_orders
@@ -51,13 +54,16 @@ from features.offline.engines.spark import SparkBuild, spark_build
 from features.offline.snapshot_set import SnapshotSet
 from features.text import opinions
 from models.registry.registry import Registry
-from records import score_jobs
+from monitoring.check import check, scored_rows
+from monitoring.run import current_rows
+from records import ScoreLog, score_jobs
 from records.job import COMMAND
 from records.score_jobs import ScoreJobStore
 from serving.files import tables
 from serving.score_jobs import by_spark
 from serving.score_jobs.by_spark import ChunkTask
 from serving.score_jobs.scoring import create_job, score_job
+from serving.scores.batches import batch
 from serving.scores.scorer import open_scorer
 
 pytestmark = pytest.mark.slow
@@ -413,6 +419,38 @@ def test_scores_are_the_bytes_of_those_without_spark(
     assert store.part(jobs[1], 0).stat().st_mtime_ns == first
     files = [b"".join(tables.stream(store, job, "parquet")) for job in jobs]
     assert files[0] == files[1]
+
+
+def test_drift_is_counted_alike(engine: SparkBuild, trained_copy: Home, tmp_path: Path) -> None:
+    """Of two score jobs, a single prediction before them, and a large request between them."""
+    store, scorer = ScoreJobStore(trained_copy), open_scorer(trained_copy, None)
+    now = trained_copy.shop().now()
+    everyone = Identity(trained_copy).table()["customer_id"].to_pylist()
+
+    def execute(at: datetime) -> None:
+        trained_copy.write_shop(replace(trained_copy.shop(), clock=Clock(at)))
+        job = create_job(store, scorer.champions, ["propensity"], segment=None, origin=COMMAND)
+        with store.execute(job):
+            score_job(store, job, scorer.champions, threads=1)
+
+    with ScoreLog(trained_copy) as log:
+        logging = open_scorer(trained_copy, log)
+        logging.score(everyone[:2], ["propensity"])
+    execute(now)
+    with ScoreLog(trained_copy) as log:
+        batch.score(open_scorer(trained_copy, log), everyone[:300], ["propensity"])
+    execute(now + timedelta(days=1))
+    champion, reports, pictures = Registry(trained_copy).champion("propensity"), [], []
+    for backend in (lake.connect(), engine.backend):
+        logged = records.read(trained_copy, now, now + timedelta(days=1), backend)
+        report = check(backend, "propensity", champion.reference, logged, now, now, champion.version)
+        reports.append(report.as_dict())
+        picture = current_rows(backend, scored_rows("propensity", champion.version, logged.vectors), 0)
+        pictures.append(picture.sort_values([*picture.columns], ignore_index=True))
+    assert reports[1] == reports[0]
+    assert (reports[0]["customers"], reports[0]["vectors"]) == (len(everyone), 2 * len(everyone))
+    assert reports[0]["answers"] == 2 * len(everyone) + 302
+    pd.testing.assert_frame_equal(*pictures)
 
 
 def test_an_executor_refuses_a_changed_model(engine: SparkBuild, trained_copy: Home) -> None:

@@ -199,9 +199,10 @@ def test_what_is_told_is_logged_and_counted_as_what_was_answered(
         body = get(f"/v1/customers/{customer_id}").json()
         refused(get("/v1/customers/nobody"), "unknown customer", 404)
         metrics = get("/metrics").text
-    result = logs.read(trained_copy, datetime(2024, 6, 30, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC))
+    span = datetime(2024, 6, 30, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC)
+    result = logs.read(trained_copy, *span, lake.connect())
     assert result.answers == 1
-    (row,) = result.vectors.to_dict("records")
+    (row,) = result.vectors.to_pandas().to_dict("records")
     assert row["clv.score"] == body["scores"]["clv"]["score"]
     assert set(Registry(trained_copy).champion("clv").features) <= set(row)
     outcomes = {name: "refused" if s["score"] is None else "scored" for name, s in body["scores"].items()}

@@ -14,6 +14,7 @@ from msgspec import json, to_builtins
 
 import records as logs
 from core.home import Home
+from events import lake
 from events.identity import Identity
 from events.lake import shops
 from features.catalogue.store import Store
@@ -22,8 +23,9 @@ from features.live.heartbeat import Heart
 from models.questions import MODELS
 from models.registry import challenges
 from models.registry.registry import Registry
-from records import ScoreLog, frames
+from records import ScoreLog
 from records import batches as packed
+from records.history import table_rows
 from records.requests import lookup as predictions
 from serving.scores.batches import batch
 from serving.scores.response import CustomerEntry, customer_as_response
@@ -56,7 +58,7 @@ def scorer(home: Home) -> Iterator[Scorer]:
 
 def read_log(home: Home) -> logs.Logged:
     now = home.shop().now()
-    return logs.read(home, now - timedelta(days=1), now + timedelta(days=1))
+    return logs.read(home, now - timedelta(days=1), now + timedelta(days=1), lake.connect())
 
 
 def unnamed(given: list[CustomerEntry]) -> bytes:
@@ -139,7 +141,7 @@ def test_nobody_who_is_known_is_nothing_to_log(home: Home, scorer: Scorer, ids: 
 def test_the_log_has_the_last_answer_whichever_way_it_was_given(
     home: Home, scorer: Scorer, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "MAX_FRAMES", 2)
+    monkeypatch.setattr(table_rows, "MAX_TABLES", 2)
     assert scorer.log is not None
     scorer.score(ids[:30], ["churn"])
     scorer.log._flush()
@@ -151,7 +153,7 @@ def test_the_log_has_the_last_answer_whichever_way_it_was_given(
     assert scorer.log.queued == 0
     result = read_log(home)
     assert (result.answers, result.lost) == (30 + 50 + 30 + 5, 0)
-    vectors = result.vectors.set_index("customer_key")
+    vectors = result.vectors.to_pandas().set_index("customer_key")
     keys = Identity(home).keys(ids[:80])
     assert sorted(vectors.index) == sorted(keys.values())
     last = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.measures.bins import Bin, bin_names, bins_of, describe
+from models.measures.bins import Bin, bin_names, bins_of
+from models.measures.reference import describe
 
 
 def test_a_value_that_many_share_has_a_bin_of_its_own() -> None:
