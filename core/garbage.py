@@ -1,7 +1,7 @@
 """How often a process searches for garbage: Python's cyclic collector.
 
 While a program starts, nearly everything that it creates stays. With Python's own thresholds, the searches
-take a quarter of the processor time until a command or a service begins its work.
+take a fifth of the processor time until a service answers.
 """
 
 from __future__ import annotations

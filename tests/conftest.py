@@ -35,7 +35,7 @@ from hypothesis import settings
 
 from benchmarks.harness import servers
 from benchmarks.harness.postgres import PostgresServer, postgres_programs, running_postgres
-from core import files, private
+from core import files, garbage, private
 from core.home import Home
 from core.progress import silent
 from core.shop import Clock, Shop
@@ -65,7 +65,8 @@ UNTIL = datetime(2024, 7, 1, 9, 30, tzinfo=UTC)
 
 
 def pytest_configure() -> None:
-    """Import Feast as the product does, before a module of tests does so by itself."""
+    """Search for garbage as a command does; import Feast as the product does, before a module does so."""
+    garbage.search_rarely()
     import_feast()
 
 

@@ -27,12 +27,14 @@ from models.estimators.trees import CalibratedTrees, Trees
 from models.measures.metrics import wilson_interval
 from models.questions import MODELS
 from models.registry.registry import Registry
+from models.spec import CustomerModel
 from training.customers.backtest import backtest, prepare, split_history
 from training.customers.dataset import columns_of
+from training.reports import reports
 from training.reports.early_warning import SHARES, by_threshold, days_before, silences
 from training.reports.in_common import MIN_CUSTOMERS, shared_traits
 from training.reports.lead_quality import MIN_PROSPECTS, by_origin
-from training.reports.reports import report
+from training.reports.reports import ModelReport, report
 
 # Leads by origin
 
@@ -212,6 +214,12 @@ def test_few_customers_or_a_single_outcome_give_no_traits() -> None:
 # Of a shop
 
 
+@pytest.fixture(scope="module")
+def given_reports(built_shop: Home, built: SnapshotSet) -> dict[str, ModelReport]:
+    """The reports of a probability and of an amount, by model."""
+    return {name: report(Workspace(built_shop, built), MODELS[name]) for name in ("churn", "clv")}
+
+
 def test_a_backtest_uses_nothing_received_after_its_moment(built_shop: Home, built: SnapshotSet) -> None:
     """Fitted on what was known at the test's moment, it is the model that training tests."""
     churn, workspace = MODELS["churn"], Workspace(built_shop, built)
@@ -224,8 +232,10 @@ def test_a_backtest_uses_nothing_received_after_its_moment(built_shop: Home, bui
     assert test.frame["recency_days"].max() <= LAPSED_AFTER_DAYS
 
 
-def test_the_report_of_churn_agrees_with_a_plain_count(built_shop: Home, built: SnapshotSet) -> None:
-    given = report(Workspace(built_shop, built), MODELS["churn"])
+def test_the_report_of_churn_agrees_with_a_plain_count(
+    built_shop: Home, built: SnapshotSet, given_reports: dict[str, ModelReport]
+) -> None:
+    given = given_reports["churn"]
     assert given.lead_quality == ()
     assert [row.share for row in given.early_warning] == list(SHARES)
     zone = built_shop.shop().time_zone
@@ -247,6 +257,14 @@ def test_the_command_reports_the_same_as_text_and_as_json(
     trained_copy: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATRON_HOME", str(trained_copy.path))
+    computed: dict[str, ModelReport] = {}
+
+    def report_once(workspace: Workspace, model: CustomerModel) -> ModelReport:
+        if model.name not in computed:
+            computed[model.name] = report(workspace, model)
+        return computed[model.name]
+
+    monkeypatch.setattr(reports, "report", report_once)
 
     def ran(*words: str) -> Any:
         return CliRunner().invoke(patron.app, ["report", *words])
@@ -269,8 +287,10 @@ def test_the_command_reports_the_same_as_text_and_as_json(
 
 
 @pytest.mark.parametrize("name", ["churn", "clv"])
-def test_the_card_and_the_run_contain_the_report(name: str, trained_shop: Home, built: SnapshotSet) -> None:
-    given = report(Workspace(trained_shop, built), MODELS[name])
+def test_the_card_and_the_run_contain_the_report(
+    name: str, trained_shop: Home, built: SnapshotSet, given_reports: dict[str, ModelReport]
+) -> None:
+    given = given_reports[name]
     workspace = Workspace(trained_shop, built)
     assert given.unused == backtest(workspace, prepare(workspace, MODELS[name])).fitted.unused
     registry = Registry(trained_shop)

@@ -358,20 +358,15 @@ def test_without_a_key_it_says_that_it_lives_and_how_it_is_asked(guarded: FastAP
         assert ask(guarded, path).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [
-        ("Bearer", "wrong"), ("Bearer ", "wrong"), ("Bearer KEY KEY", "wrong"), ("Bearer \xff\xfe", "wrong"),
-        ("Bearer Bearer KEY", "wrong"), ("KEY", "needed"), ("Basic KEY", "wrong"), ("Bearer, KEY", "needed"),
-        ("", "needed"),
-    ],
-)  # fmt: skip
-def test_a_header_that_is_not_bearer_and_key_opens_nothing(
-    header: str, words: str, guarded: FastAPI, keys: Keys
-) -> None:
+def test_a_header_that_is_not_bearer_and_key_opens_nothing(guarded: FastAPI, keys: Keys) -> None:
     _, secret = keys.create("crm", ["all"])
-    headers = {"authorization": header.replace("KEY", secret).encode("latin-1")}
-    assert words in detail_of(ask(guarded, "/v1/models", headers=headers), 401)
+    for header, words in {
+        "Bearer": "wrong", "Bearer ": "wrong", "Bearer KEY KEY": "wrong", "Bearer \xff\xfe": "wrong",
+        "Bearer Bearer KEY": "wrong", "KEY": "needed", "Basic KEY": "wrong", "Bearer, KEY": "needed",
+        "": "needed",
+    }.items():  # fmt: skip
+        headers = {"authorization": header.replace("KEY", secret).encode("latin-1")}
+        assert words in detail_of(ask(guarded, "/v1/models", headers=headers), 401), header
 
 
 def test_the_scheme_is_told_in_any_case(guarded: FastAPI, keys: Keys) -> None:
