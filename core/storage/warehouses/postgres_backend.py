@@ -26,6 +26,8 @@ from core.storage.warehouses.session import WarehouseSession
 _BY_BYTES = ' COLLATE "C"'
 BATCH_BYTES = 8 << 20  # of CSV
 _SETTINGS = "SET TIME ZONE 'UTC'; SET DATESTYLE = 'ISO, YMD'; SET jit = off"
+_MEMORY = {"work_mem": "64MB", "temp_buffers": "256MB"}
+"""What a session has at least: with PostgreSQL's 4 and 8 MB, all sorts and tables of a build are on disk."""
 
 
 class PostgresBackend(WarehouseSession, Backend):  # type: ignore[misc]
@@ -35,7 +37,7 @@ class PostgresBackend(WarehouseSession, Backend):  # type: ignore[misc]
 
     def _post_connect(self) -> None:
         self.begin()
-        self.run(_SETTINGS, *TRY_FUNCTIONS)
+        self.run(_SETTINGS, *(_at_least(name, size) for name, size in _MEMORY.items()), *TRY_FUNCTIONS)
 
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query and PostgreSQL's names of their types, such as ``timestamptz``.
@@ -97,6 +99,12 @@ class PostgresBackend(WarehouseSession, Backend):  # type: ignore[misc]
         if dtype.is_struct():
             return "jsonb"
         return "text" if dtype.is_string() else str(self.compiler.type_mapper.to_string(dtype))
+
+
+def _at_least(name: str, size: str) -> str:
+    """The statement that gives a setting of the session this size, unless it is larger."""
+    smaller = f"pg_size_bytes(current_setting('{name}')) < pg_size_bytes('{size}')"
+    return f"SELECT set_config('{name}', '{size}', false) WHERE {smaller}"
 
 
 @contextmanager
