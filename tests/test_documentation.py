@@ -56,7 +56,7 @@ def test_every_option_in_the_documentation_exists() -> None:
     known = {"--backend-store-uri", "--workers", "--require-hashes", "--no-deps", "--port", "--help"}
     known |= {"--serve-artifacts", "--artifacts-destination", "--rm"}  # of mlflow and docker
     known |= {"--system", "--home-dir", "--create-home", "--now"}  # of useradd and systemctl
-    known |= {"--full", "--day", "--drafts"}  # of benchmarks
+    known |= {"--full", "--day", "--drafts", "--events"}  # of benchmarks
     known |= options(ROOT_COMMAND)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)) - known == set()
 

@@ -242,6 +242,16 @@ def test_a_client_is_an_extra(module: str, name: str, url: str, monkeypatch: pyt
         connect(url)
 
 
+@pytest.mark.parametrize(("given", "work_mem"), [("", "64MB"), ("?options=-cwork_mem%3D1GB", "1GB")])
+def test_a_session_of_postgresql_has_at_least_the_memory_of_a_build(
+    given: str, work_mem: str, postgres_address: str
+) -> None:
+    backend = connect(postgres_address + given)
+    settings = "SELECT current_setting('work_mem') AS work_mem, current_setting('temp_buffers') AS buffers"
+    assert backend.sql(settings).to_pyarrow().to_pylist() == [{"work_mem": work_mem, "buffers": "256MB"}]
+    backend.disconnect()
+
+
 def test_the_command_lists_problems_and_ends_with_code_3(
     postgres_address: str,
     home: Home,
