@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow.compute as pc
 
 from models.measures.bin_counts import DAYS, count_bins
 from models.measures.drift import ColumnDrift, compare
@@ -82,16 +83,15 @@ def check(
         logged: the predictions of the span.
     """
     current = scored_rows(model, version, logged.vectors)
-    days = current.group_by(KEY).aggregate(**{DAYS: current.count()})
-    customers_by_days = _customers_by_days(backend, days)
-    known = sum(customers_by_days.values())
+    days = backend.to_pyarrow(current.group_by(KEY).aggregate(**{DAYS: current.count()}))
+    known, vectors = days.num_rows, pc.sum(days[DAYS]).as_py() or 0
     others = _by_others(backend, model, version, logged.vectors)
     columns: tuple[ColumnDrift, ...] = ()
     if known >= MIN_CUSTOMERS:
-        if customers_by_days.keys() != {1}:
+        if vectors > known:
             # The days of one customer are correlated: together they weigh as one vector, or noise would look
-            # significant.
-            current = current.inner_join(days, KEY)
+            # significant. As a table in memory: DuckDB would copy all columns to read the vectors twice.
+            current = current.inner_join(ibis.memtable(days), KEY)
         specs = {name: spec for name, spec in reference["columns"].items() if name in current.columns}
         # A customer without a score was not eligible; that is no change in the scores.
         compared = compare(reference, count_bins(backend, current, specs), present_only=("score",))
@@ -105,7 +105,6 @@ def check(
     if others:
         left_out = "a customer" if others == 1 else f"{others:,} customers"
         words += f" Other versions scored {left_out}; those predictions are left out."
-    vectors = sum(days * customers for days, customers in customers_by_days.items())
     return DriftReport(
         model, version, since, until, known, vectors, others, logged.answers, verdict, words, columns
     )
@@ -132,12 +131,6 @@ def _by_others(backend: Any, model: str, version: str, vectors: ir.Table) -> int
     versions = vectors[f"{model}.version"]
     others = vectors.filter(versions.notnull() & (versions != version))
     return int(backend.to_pyarrow(others[KEY].nunique()).as_py())
-
-
-def _customers_by_days(backend: Any, days: ir.Table) -> dict[int, int]:
-    """The number of customers by the number of days on which they were scored."""
-    counts = backend.to_pyarrow(days.group_by(DAYS).aggregate(customers=days.count()))
-    return dict(zip(*(counts[name].to_pylist() for name in (DAYS, "customers")), strict=True))
 
 
 def _too_few(model: str, version: str, customers: int) -> str:

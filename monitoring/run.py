@@ -71,6 +71,8 @@ def monitor(
         raise NoChampion("\n".join(absent.values()))
     counting = backend or duckdb_engine.connect(home.path)
     logged = records.read(home, since, now, counting)
+    progress("features of reference customers", 0.0)
+    references = reference_rows(home, champions, backend)
     watched = []
     for i, champion in enumerate(champions):
         progress(f"drift of {champion.name}", i / len(champions))
@@ -80,7 +82,7 @@ def monitor(
         current = current_rows(
             counting, scored_rows(champion.name, champion.version, logged.vectors), verdict.customers
         )
-        paths = report.write(verdict, reference_rows(home, champion, backend), current, home.reports)
+        paths = report.write(verdict, references[champion.name], current, home.reports)
         watched.append(Watched(verdict, *paths))
     progress("drift", 1.0)
     return watched, absent
@@ -100,19 +102,32 @@ def current_rows(backend: Any, vectors: ir.Table, customers: int) -> pd.DataFram
     return frame
 
 
-def reference_rows(home: Home, champion: FittedModel, backend: Any = None) -> pd.DataFrame | None:
-    """The features of about ``report.MAX_ROWS`` customers as of the champion's training, from the events.
+def reference_rows(
+    home: Home, champions: Sequence[FittedModel], backend: Any = None
+) -> dict[str, pd.DataFrame | None]:
+    """By model, the features of about ``report.MAX_ROWS`` customers as of its training, from the events.
+
+    Models of one training are computed by one query.
 
     Args:
         backend: the engine that computes them; None for the home's own.
     """
     backend = lake.backend_of(home) if backend is None or is_in_warehouse(home) else backend
-    as_of = datetime.fromisoformat(champion.manifest["as_of"])
-    known = features_of(home)
-    features = [known[name] for name in champion.features if name in known]
-    events = boundaries.load_events(features, home, backend, [as_of])
-    population = populations.everyone(events, as_of, home.shop().time_zone)
-    if (customers := champion.reference["rows"]) > report.MAX_ROWS:
-        population = populations.sample(population, report.MAX_ROWS / customers)
-    frame = backend.to_pyarrow(compute(events, population, features)).to_pandas()
-    return frame.drop(columns=["customer_key", "as_of"]) if len(frame) else None
+    known, zone = features_of(home), home.shop().time_zone
+    by_moment: dict[str, list[FittedModel]] = {}
+    for champion in champions:
+        by_moment.setdefault(champion.manifest["as_of"], []).append(champion)
+    rows: dict[str, pd.DataFrame | None] = {}
+    for moment, trained in by_moment.items():
+        as_of = datetime.fromisoformat(moment)
+        names = dict.fromkeys(name for champion in trained for name in champion.features if name in known)
+        features = [known[name] for name in names]
+        events = boundaries.load_events(features, home, backend, [as_of])
+        population = populations.everyone(events, as_of, zone)
+        if (customers := trained[0].reference["rows"]) > report.MAX_ROWS:
+            population = populations.sample(population, report.MAX_ROWS / customers)
+        frame = backend.to_pyarrow(compute(events, population, features)).to_pandas()
+        for champion in trained:
+            own = [name for name in champion.features if name in known]
+            rows[champion.name] = frame[own] if len(frame) else None
+    return rows

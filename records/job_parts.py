@@ -87,22 +87,19 @@ class JobRows:
         day, after, order: as of :class:`JobPart`.
         rows: ``day``, ``customer_key``, the features, and per model ``MODEL.score``, ``MODEL.version`` and
             the bounds of intervals; each customer once.
+        keys: ``customer_key`` of the rows; DuckDB would copy the rows if a query selected it from them.
     """
 
     day: int
     after: int
     order: int
     rows: ir.Table
+    keys: ir.Table
 
     @property
     def position(self) -> tuple[int, int]:
         """The predictions of the higher one are later."""
         return self.after, self.order
-
-    @property
-    def keys(self) -> ir.Table:
-        """The customers."""
-        return self.rows.select(KEY)
 
 
 def read_rows(parts: Sequence[JobPart], backend: Any, features: bool) -> list[JobRows]:
@@ -127,9 +124,10 @@ def read_rows(parts: Sequence[JobPart], backend: Any, features: bool) -> list[Jo
             [name for name in table.columns if name not in {*others, *predicted}] if features else []
         )
         versions = {f"{name}.version": ibis.literal(version) for name, version in models.items()}
-        rows = table.filter(table[AS_OF].notnull()).select(
+        scored = table.filter(table[AS_OF].notnull())
+        rows = scored.select(
             KEY, *of_features, *(name for name in predicted if name in table.columns),
             **versions, **{DAY: ibis.literal(day, "int32")},
         )  # fmt: skip
-        result.append(JobRows(day, after, order, rows))
+        result.append(JobRows(day, after, order, rows, scored.select(KEY)))
     return result

@@ -24,9 +24,9 @@ from models.measures.bin_counts import count_bins
 from models.measures.drift import ColumnDrift, compare
 from models.measures.reference import describe
 from models.registry.registry import Registry
-from monitoring.check import DriftReport, check
+from monitoring.check import DriftReport, check, scored_rows
 from monitoring.report import _anonymous, write
-from monitoring.run import reference_rows
+from monitoring.run import current_rows, reference_rows
 from records import Logged
 
 UNTIL = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -363,12 +363,24 @@ def test_the_html_page_is_self_contained_and_anonymous(tmp_path: Path) -> None:
 def test_the_picture_computes_the_features_of_some_customers(
     trained_shop: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    champion = Registry(trained_shop).champion("propensity")
-    everyone = reference_rows(trained_shop, champion)
+    champions = [Registry(trained_shop).champion(name) for name in ("propensity", "clv")]
+    everyone = reference_rows(trained_shop, champions)["propensity"]
     monkeypatch.setattr("monitoring.report.MAX_ROWS", 200)
-    some = reference_rows(trained_shop, champion)
+    some = reference_rows(trained_shop, champions)["propensity"]
     assert everyone is not None
     assert some is not None
+    assert [*some.columns] == [*champions[0].features]
     assert 150 < len(some) < 250 < len(everyone)
     known, rows = (set(frame.astype(str).itertuples(index=False, name=None)) for frame in (everyone, some))
     assert rows <= known
+
+
+def test_the_picture_has_the_last_vector_of_each_of_some_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [logged(2_000).assign(day=20_000 + i, orders_0=i) for i in range(3)]
+    vectors = scored_rows("churn", "3", ibis.memtable(pd.concat(days[::-1], ignore_index=True)))
+    assert current_rows(ENGINE, vectors, 2_000)["orders_0"].tolist() == [2] * 2_000
+    monkeypatch.setattr("monitoring.report.MAX_ROWS", 500)
+    drawn = current_rows(ENGINE, vectors, 2_000)
+    assert 400 < len(drawn) < 600
+    assert set(drawn["orders_0"]) == {2}
+    assert "customer_key" not in drawn
