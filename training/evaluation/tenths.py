@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from models.estimator import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TENTHS = 10
 PAST_SPEND = "spend_365d"
@@ -103,6 +106,8 @@ def figures(tenths: Sequence[Tenth]) -> dict[str, Figure]:
     lifts = money_lift(tenths)
     if lifts is None:
         return {}
+    from matplotlib.figure import Figure  # late, since listing models draws nothing
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     places = range(1, len(tenths) + 1)
