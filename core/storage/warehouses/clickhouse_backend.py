@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from clickhouse_connect.driver import exceptions
 from ibis.backends.clickhouse import Backend
+from urllib3.util import Timeout
 
 from core.errors import PatronError, StoreUnavailable
 from core.storage import sql
@@ -106,7 +107,7 @@ def connect(label: str, setting: str, **login: Any) -> ClickHouseBackend:
     """
     try:
         client = clickhouse_connect.get_client(
-            **login, connect_timeout=_CONNECT_SECONDS, send_receive_timeout=QUERY_SECONDS, query_retries=0,
+            **login, connect_timeout=_CONNECT_SECONDS, send_receive_timeout=_CONNECT_SECONDS, query_retries=0,
             query_limit=0, client_name="patron", settings=_SETTINGS,
         )  # fmt: skip
     except exceptions.Error as error:
@@ -121,6 +122,8 @@ def connect(label: str, setting: str, **login: Any) -> ClickHouseBackend:
         raise PatronError(
             f"the warehouse {label} is ClickHouse {client.server_version}; use {MIN_VERSION} or later"
         )
+    # From now on a response may take long; a server that hangs did not respond to the login.
+    client.timeout = Timeout(connect=_CONNECT_SECONDS, read=QUERY_SECONDS)
     backend: ClickHouseBackend = ClickHouseBackend.from_connection(client)
     backend.label = label
     backend.begin()

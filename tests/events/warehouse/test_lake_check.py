@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -10,8 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.harness.servers import HOST
 from core.errors import PatronError, StoreUnavailable
 from core.home import Home
+from core.storage.warehouses import clickhouse_backend
 from core.storage.warehouses.session import WarehouseSession
 from events.lake import shops
 from events.warehouse import SOURCE, check, connect
@@ -240,6 +243,14 @@ def test_a_client_is_an_extra(module: str, name: str, url: str, monkeypatch: pyt
         PatronError, match=f"the client of {name} is not installed; install Patron's extra `{name.lower()}`"
     ):
         connect(url)
+
+
+def test_a_clickhouse_that_hangs_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_backend, "_CONNECT_SECONDS", 1)
+    with socket.create_server((HOST, 0)) as server:
+        url = f"clickhouse://me@{HOST}:{server.getsockname()[1]}/db"
+        with pytest.raises(StoreUnavailable, match="does not answer; see that the server runs"):
+            connect(url)
 
 
 @pytest.mark.parametrize(("given", "work_mem"), [("", "64MB"), ("?options=-cwork_mem%3D1GB", "1GB")])
