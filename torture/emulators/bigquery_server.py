@@ -1,8 +1,8 @@
 """bqemulator, which speaks BigQuery's interface: ``bigquery_server.py PORT``, in its own environment.
 
 It needs no extension of DuckDB for maps here. It has no temporary tables: those of sessions are tables of the
-dataset ``shop``. Its conversions keep three decimals unless the type names them. And it gives an access token
-to whoever has a key file.
+dataset ``shop``. Its decimals have three places, or five; here those that Patron's types need. And it gives
+an access token to whoever has a key file.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from typing import Any
 from bqemulator import server
 from bqemulator.cli import main
 from bqemulator.storage.engine import DuckDBEngine
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 
 _REPLACED = (
     (b"CREATE TEMP TABLE", b"CREATE OR REPLACE TABLE"),
     (b'"datasetId": "_SESSION"', b'"datasetId": "shop"'),
-    (b" AS NUMERIC)", b" AS NUMERIC(38, 9))"),
-    (b" AS BIGNUMERIC)", b" AS BIGNUMERIC(38, 15))"),
     (b"CALL BQ.ABORT_SESSION()", b"SELECT 1"),
 )
+_DECIMALS = {exp.DataType.Type.DECIMAL: "DECIMAL(38, 9)", exp.DataType.Type.BIGDECIMAL: "DECIMAL(38, 15)"}
 _TOKEN = json.dumps({"access_token": "patron", "token_type": "Bearer", "expires_in": 3600}).encode()
 _create_app = server.create_app
+_GENERATOR: Any = DuckDB.Generator
+_datatype_sql = _GENERATOR.datatype_sql
 
 
 class Sessions:
@@ -62,6 +65,12 @@ async def _body(receive: Any) -> bytes:
             return b"".join(parts)
 
 
+def datatype_sql(generator: Any, dtype: Any) -> str:
+    """DuckDB's name of a type."""
+    name = None if dtype.expressions else _DECIMALS.get(dtype.this)
+    return name or str(_datatype_sql(generator, dtype))
+
+
 def create_app(context: Any) -> Any:
     """The application of the emulator."""
     app = _create_app(context)
@@ -71,6 +80,7 @@ def create_app(context: Any) -> Any:
 
 if __name__ == "__main__":
     server.create_app = create_app
+    _GENERATOR.datatype_sql = datatype_sql
     DuckDBEngine._load_spatial = lambda _self: None
     main(
         [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ibis
@@ -52,7 +52,8 @@ class BigQueryBackend(WarehouseSession):
 
     def disconnect(self) -> None:
         """End the session with its temporary tables."""
-        self._execute("CALL BQ.ABORT_SESSION()")
+        with suppress(PatronError):  # it ends by itself too
+            self._execute("CALL BQ.ABORT_SESSION()")
         self.con.close()
 
     def list_tables(self, **_: Any) -> list[str]:
