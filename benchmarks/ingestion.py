@@ -41,11 +41,7 @@ CUSTOMERS = 6000
 BATCH, CLIENTS, WORKERS = 100, 4, 2
 EVENTS, ROUNDS = 40_000, 5
 PLACE = Place("Europe/Berlin", "EUR")
-_SERVICE = {
-    "PATRON_REQUIRE_KEYS": "true",
-    "PATRON_REFRESHER": "off",
-    "PATRON_CONSOLE_WARM_UP": "false",  # which takes processor time in the first half a minute
-}
+_SERVICE = {"PATRON_REQUIRE_KEYS": "true", "PATRON_REFRESHER": "off"}
 
 Messages = Iterator[dict[str, Any]]
 Rows = tuple[list[tuple[bytes, bytes]], list[tuple[int, int, int, str]]]
@@ -87,6 +83,7 @@ def _measure(
         Database(bare).prepare()
         key = service.create_key(home, environment)
         api = stack.enter_context(service.serving(home, folder, environment, WORKERS))
+        processes.wait_until_idle(api.process.pid)  # it loads the console's pages after its start
         database = [server.pid] if server else []
         streams = (stream(seed, CUSTOMERS) for seed in count())
         sides = {

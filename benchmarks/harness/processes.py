@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
+IDLE_S, IDLE_SHARE, MAX_WAIT_S = 4.0, 0.05, 90.0
 _ENDED = (FileNotFoundError, ProcessLookupError)
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -22,6 +24,21 @@ def family(pid: int) -> list[int]:
 def cpu_seconds(pid: int) -> float:
     """The processor time of a process and all its descendants, the ended ones included."""
     return sum(_cpu_ticks(member) for member in family(pid)) / _TICKS_PER_SECOND
+
+
+def wait_until_idle(pid: int) -> None:
+    """Wait until a server has used less than ``IDLE_SHARE`` of a processor for ``IDLE_S`` seconds.
+
+    Raises:
+        RuntimeError: after ``MAX_WAIT_S`` seconds it still works.
+    """
+    until = time.monotonic() + MAX_WAIT_S
+    while time.monotonic() < until:
+        before = cpu_seconds(pid)
+        time.sleep(IDLE_S)
+        if cpu_seconds(pid) - before < IDLE_SHARE * IDLE_S:
+            return
+    raise RuntimeError(f"the server works after {MAX_WAIT_S:.0f} seconds without requests")
 
 
 def _cpu_ticks(pid: int) -> int:
