@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import sqlalchemy as sa
 from ibis.backends.sql import SQLBackend
+from psycopg.conninfo import make_conninfo
 
 from core.errors import PatronError
 from core.home import Home
@@ -81,8 +82,10 @@ def _open_postgres(url: sa.URL) -> WarehouseSession:
     from core.storage.warehouses.postgres_backend import PostgresBackend
 
     label = _label(url, 5432)
-    address = url.render_as_string(hide_password=False)
+    # SQLAlchemy writes a blank in a URL as a plus sign, which the client of PostgreSQL does not read.
+    login: dict[str, Any] = {**url.query, **url.translate_connect_args(username="user", database="dbname")}
     try:
+        address = make_conninfo(**login)
         connection = postgres.connect(address, label, SETTING)
     except psycopg.ProgrammingError as error:  # a parameter that it does not know
         raise PatronError(f"{SETTING} is no URL; use postgresql://user:password@host:port/name") from error

@@ -253,7 +253,7 @@ def test_a_clickhouse_that_hangs_does_not_answer(monkeypatch: pytest.MonkeyPatch
             connect(url)
 
 
-@pytest.mark.parametrize(("given", "work_mem"), [("", "64MB"), ("?options=-cwork_mem%3D1GB", "1GB")])
+@pytest.mark.parametrize(("given", "work_mem"), [("", "64MB"), ("?options=-c%20work_mem%3D1GB", "1GB")])
 def test_a_session_of_postgresql_has_at_least_the_memory_of_a_build(
     given: str, work_mem: str, postgres_address: str
 ) -> None:
