@@ -15,6 +15,7 @@ from core.calendar import day_of
 from core.errors import PatronError
 from core.home import Home
 from core.shop import Clock, Shop
+from core.storage import duckdb_engine
 from events.identity import Identity
 from features.live.freshness import FreshnessMonitor
 from records import Prediction, ScoreLog, read
@@ -54,7 +55,7 @@ def test_queued_predictions_are_written_even_if_a_service_fails_to_close(
 
     with caplog.at_level(logging.ERROR, "serving.app"):
         asyncio.run(serve())
-    assert read(home, AT, AT).answers == 1
+    assert read(home, AT, AT, duckdb_engine.connect(home.path)).answers == 1
     assert sorted(closed) == ["keys", "limits"]
     why = "the disk is full" if isinstance(error, PatronError) else "unexpected RuntimeError"
     assert caplog.messages == [f"the scorer could not be closed: {why}"]
