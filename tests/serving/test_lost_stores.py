@@ -328,10 +328,10 @@ def test_each_route_has_its_documented_response_while_a_store_is_lost(
 
 
 def wait_until_usual(service: Service, routes: list[Route]) -> None:
-    """Send the request of each route until it has its usual response."""
+    """Send all requests until each has its usual response."""
     deadline = time.monotonic() + BACK_S
-    while routes:
-        outcomes = send_all(service, routes)
-        routes = [route for route in routes if outcomes[route.name][0] != USUAL]
-        assert not routes or time.monotonic() < deadline, outcomes
-        time.sleep(0.2 if routes else 0)
+    while unusual := {
+        name: result for name, (result, _) in send_all(service, routes).items() if result != USUAL
+    }:
+        assert time.monotonic() < deadline, unusual
+        time.sleep(0.2)
