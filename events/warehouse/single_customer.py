@@ -17,6 +17,7 @@ from events.warehouse.tables import CUSTOMERS, event_table, sources_of
 if TYPE_CHECKING:
     from core.storage.warehouses.session import WarehouseSession
 
+MAX_SECONDS = 20  # of a query, which someone waits for
 MAX_ROWS = 10_000
 """The most rows of an event table; an order or a refund of which some are beyond them is left out."""
 
@@ -32,6 +33,7 @@ def rows_of_customer(home: Home, customer_key: int) -> dict[str, pa.Table]:
         return tables
     backend = connect(home.warehouse)
     try:
+        backend.limit_queries(MAX_SECONDS)
         return tables | _read(home, backend, customer_key, customer_id)
     finally:
         backend.disconnect()

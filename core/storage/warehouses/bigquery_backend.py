@@ -35,6 +35,7 @@ class BigQueryBackend(WarehouseSession):
 
     name = "bigquery"
     compiler = COMPILER
+    _query_seconds = QUERY_SECONDS
 
     def begin_session(self, client: bigquery.Client, label: str) -> None:
         """Begin a session of BigQuery, which ends by itself a day after its last query."""
@@ -63,6 +64,10 @@ class BigQueryBackend(WarehouseSession):
     def _get_schema_using_query(self, query: str) -> ibis.Schema:
         raise NotImplementedError("sources of warehouses have a schema")
 
+    def limit_queries(self, seconds: int) -> None:
+        """Give each query from now on at most so many seconds."""
+        self._query_seconds = seconds
+
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query and BigQuery's names of their types, such as ``TIMESTAMP``; costs nothing.
 
@@ -90,7 +95,7 @@ class BigQueryBackend(WarehouseSession):
         with _failures(self.label):
             self.con.load_table_from_file(
                 content, f"{self.con.project}._SESSION.{name}", rewind=True, job_config=config
-            ).result(timeout=QUERY_SECONDS)
+            ).result(timeout=self._query_seconds)
         return self._table(name, schema)
 
     def _query(self, statement: str) -> Any:
@@ -101,7 +106,7 @@ class BigQueryBackend(WarehouseSession):
 
     def _execute(self, statement: str) -> None:
         with _failures(self.label):
-            self._query(statement).result(timeout=QUERY_SECONDS, max_results=0)
+            self._query(statement).result(timeout=self._query_seconds, max_results=0)
 
     def _drop(self, name: str) -> str:
         return f"DROP TABLE IF EXISTS {self._quoted(name)}"
@@ -111,7 +116,7 @@ class BigQueryBackend(WarehouseSession):
 
     def _batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with _failures(self.label):
-            rows = self._query(query).result(page_size=_ROWS_PER_PAGE, timeout=QUERY_SECONDS)
+            rows = self._query(query).result(page_size=_ROWS_PER_PAGE, timeout=self._query_seconds)
             for batch in rows.to_arrow_iterable():
                 yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 

@@ -43,6 +43,10 @@ class ClickHouseBackend(WarehouseSession, Backend):  # type: ignore[misc]
 
     compiler = COMPILER
 
+    def limit_queries(self, seconds: int) -> None:
+        """Give each query from now on at most so many seconds."""
+        self.con.timeout = Timeout(connect=_CONNECT_SECONDS, read=seconds)
+
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query and ClickHouse's names of their types, such as ``DateTime64``.
 
@@ -123,8 +127,8 @@ def connect(label: str, setting: str, **login: Any) -> ClickHouseBackend:
             f"the warehouse {label} is ClickHouse {client.server_version}; use {MIN_VERSION} or later"
         )
     # From now on a response may take long; a server that hangs did not respond to the login.
-    client.timeout = Timeout(connect=_CONNECT_SECONDS, read=QUERY_SECONDS)
     backend: ClickHouseBackend = ClickHouseBackend.from_connection(client)
+    backend.limit_queries(QUERY_SECONDS)
     backend.label = label
     backend.begin()
     return backend

@@ -39,6 +39,10 @@ class PostgresBackend(WarehouseSession, Backend):  # type: ignore[misc]
         self.begin()
         self.run(_SETTINGS, *(_at_least(name, size) for name, size in _MEMORY.items()), *TRY_FUNCTIONS)
 
+    def limit_queries(self, seconds: int) -> None:
+        """Give each query from now on at most so many seconds."""
+        self.run(f"SET statement_timeout = '{seconds}s'")
+
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query and PostgreSQL's names of their types, such as ``timestamptz``.
 

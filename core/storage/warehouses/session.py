@@ -49,6 +49,10 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
             self._execute(statement)
 
     @abstractmethod
+    def limit_queries(self, seconds: int) -> None:
+        """Give each query from now on at most so many seconds; one of a build may take an hour."""
+
+    @abstractmethod
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query and the warehouse's names of their types, without what may be null.
 

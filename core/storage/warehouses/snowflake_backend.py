@@ -50,6 +50,10 @@ class SnowflakeBackend(WarehouseSession, Backend):  # type: ignore[misc]
 
     compiler = COMPILER
 
+    def limit_queries(self, seconds: int) -> None:
+        """Give each query from now on at most so many seconds."""
+        self.run(f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {seconds}")
+
     def types_of(self, query: str) -> dict[str, str]:
         """The columns of a query, in lower case if their names are not quoted, and Snowflake's types.
 

@@ -37,6 +37,7 @@ from events.identity import Identity
 from events.lake import shops
 from events.queries.timeline import Timeline
 from events.warehouse import SOURCE, queries_of
+from events.warehouse.backend import connect
 from features.catalogue.store import Store
 from features.groups import purchases, trait_values
 from features.groups.own_sql import own_group
@@ -277,6 +278,14 @@ def test_the_timeline_of_a_customer_is_read_there(built_there: SnapshotSet, home
     gone = sa.make_url(str(home.warehouse)).set(port=1).render_as_string(hide_password=False)
     with pytest.raises(StoreUnavailable, match="see that the server runs and PATRON_WAREHOUSE is right"):
         Timeline(replace(home, warehouse=gone)).page(1, now, 10)
+
+
+def test_a_query_of_a_request_ends_in_time(home: Home) -> None:
+    session = connect(home.warehouse)
+    session.limit_queries(1)
+    with pytest.raises(StoreUnavailable, match="ended the connection"):
+        session.run({"postgres": "SELECT pg_sleep(20)", "clickhouse": "SELECT sleep(3)"}[session.name])
+    session.disconnect()
 
 
 def test_single_customers_are_not_read_there(built_there: SnapshotSet, home: Home) -> None:
