@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from ibis.backends.sql import SQLBackend
 
 from core.storage import sql
@@ -83,6 +84,15 @@ class WarehouseSession(SQLBackend):  # type: ignore[misc]
     @abstractmethod
     def _cast(self, column: str, dtype: Any) -> str:
         """A column, which is quoted, with an Ibis type."""
+
+    def _write_parquet(
+        self, file: Path | BinaryIO, schema: ibis.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> None:
+        """Write batches as Parquet with the types of a schema, for a warehouse that reads such files."""
+        types = schema.to_pyarrow()
+        with pq.ParquetWriter(file, types) as writer:
+            for batch in batches:
+                writer.write_table(pa.Table.from_batches([batch]).cast(types))
 
     def source(self, query: str, schema: ibis.Schema) -> ir.Table:
         """The rows of a query, with the types of a schema; columns that it does not name are not read."""

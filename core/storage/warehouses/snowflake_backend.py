@@ -14,7 +14,6 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.parquet as pq
 import snowflake.connector
 from ibis.backends.snowflake import Backend
 from snowflake.connector import errors
@@ -74,9 +73,7 @@ class SnowflakeBackend(WarehouseSession, Backend):  # type: ignore[misc]
         )
         with TemporaryDirectory(prefix="patron-") as folder:
             file = Path(folder) / f"{name}.parquet"
-            with pq.ParquetWriter(file, schema.to_pyarrow()) as writer:
-                for batch in batches:
-                    writer.write_table(pa.Table.from_batches([batch]).cast(schema.to_pyarrow()))
+            self._write_parquet(file, schema, batches)
             self.run(
                 f"PUT 'file://{file}' @{_STAGE} AUTO_COMPRESS = FALSE",
                 f"COPY INTO {sql.name(name)} FROM (SELECT {values} FROM @{_STAGE}/{file.name})"
